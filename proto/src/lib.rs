@@ -1,0 +1,35 @@
+//! The wire contract as Rust types. The contract itself, with every rule a client needs, is in the `.proto` files.
+//!
+//! Nothing is written by hand here, and no conversion to domain types: each service has its own at its border.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::doc_markdown,
+    clippy::too_long_first_doc_paragraph,
+    clippy::large_futures,
+    clippy::too_many_lines,
+    reason = "generated code"
+)]
+
+/// Every `.proto` file of the contract, for server reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/counterfoil.bin"));
+
+pub mod counterfoil {
+    pub mod r#type {
+        pub mod v1 {
+            tonic::include_proto!("counterfoil.r#type.v1");
+        }
+    }
+    pub mod write {
+        pub mod v1 {
+            tonic::include_proto!("counterfoil.write.v1");
+        }
+    }
+    pub mod read {
+        pub mod v1 {
+            tonic::include_proto!("counterfoil.read.v1");
+        }
+    }
+}
+
+pub use counterfoil::{r#type::v1 as types, read::v1 as read, write::v1 as write};
