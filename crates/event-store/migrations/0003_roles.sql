@@ -1,0 +1,38 @@
+-- Who may do what. The services log in as whom they like and then take one of these roles: nobody may change the log,
+-- and only append() may add to it. Roles belong to the whole server, so another database may have made them already.
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'counterfoil_writer') THEN
+        CREATE ROLE counterfoil_writer NOLOGIN;
+    END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+END
+$$;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'counterfoil_projector') THEN
+        CREATE ROLE counterfoil_projector NOLOGIN;
+    END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+END
+$$;
+
+DO $$
+BEGIN
+    IF NOT pg_has_role(current_user, 'counterfoil_writer', 'MEMBER') THEN
+        EXECUTE format('GRANT counterfoil_writer TO %I', current_user);
+    END IF;
+    IF NOT pg_has_role(current_user, 'counterfoil_projector', 'MEMBER') THEN
+        EXECUTE format('GRANT counterfoil_projector TO %I', current_user);
+    END IF;
+END
+$$;
+
+REVOKE ALL ON ALL TABLES IN SCHEMA counterfoil FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA counterfoil FROM PUBLIC;
+GRANT USAGE ON SCHEMA counterfoil TO counterfoil_writer, counterfoil_projector;
+GRANT SELECT ON ALL TABLES IN SCHEMA counterfoil TO counterfoil_writer, counterfoil_projector;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA counterfoil TO counterfoil_writer;
+GRANT EXECUTE ON FUNCTION counterfoil.genesis(uuid, smallint) TO counterfoil_projector;

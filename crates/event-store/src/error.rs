@@ -1,0 +1,60 @@
+//! What can go wrong with the log.
+
+use ledger::{Position, Shard};
+
+/// A failure of the log or of the way to it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database could not be reached, or the connection was lost.
+    #[error("{doing}: the database cannot be reached")]
+    Unavailable {
+        /// What was being done.
+        doing: &'static str,
+        /// Why not.
+        #[source]
+        cause: tokio_postgres::Error,
+    },
+    /// The database answered with an error.
+    #[error("{doing}: the database refused")]
+    Refused {
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        #[source]
+        cause: tokio_postgres::Error,
+    },
+    /// The database does not keep what it acknowledges, or is a copy.
+    #[error("the database is not safe for a ledger: {0}")]
+    Unsafe(String),
+    /// The log contradicts itself. Nobody may go on.
+    #[error("shard {shard}, position {position}: {finding}")]
+    Corrupt {
+        /// Where.
+        shard: Shard,
+        /// Where in the shard.
+        position: Position,
+        /// What is wrong.
+        finding: String,
+    },
+    /// The settings do not fit the log that is there.
+    #[error("{0}")]
+    Settings(String),
+}
+
+impl Error {
+    /// Sorts a driver's error: an answer of the server, or no answer.
+    #[must_use]
+    pub fn of(doing: &'static str, cause: tokio_postgres::Error) -> Self {
+        // Class 57: the server goes down or cuts us off; what it last did is then as unknown as after a cut cable.
+        match cause.code() {
+            Some(code) if !code.code().starts_with("57P") && !code.code().starts_with("08") => {
+                Self::Refused { doing, cause }
+            }
+            _ => Self::Unavailable { doing, cause },
+        }
+    }
+
+    pub(crate) fn corrupt(shard: Shard, position: Position, finding: impl Into<String>) -> Self {
+        Self::Corrupt { shard, position, finding: finding.into() }
+    }
+}

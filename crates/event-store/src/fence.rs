@@ -1,0 +1,117 @@
+//! Making sure that an append whose answer was lost can no longer happen, and other things a login may do that its
+//! roles may not.
+//!
+//! A statement that was sent keeps running, or waits half received, after its client has gone. Only when the server
+//! process behind it is gone does "it is not in the log" mean "it never will be".
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    Error,
+    connect::{Connection, Purpose, connect},
+    safety,
+};
+
+/// Application names of appending connections begin with this.
+pub const APPEND_NAME_PREFIX: &str = "counterfoil-append/";
+
+/// The login's own connection.
+#[derive(Debug)]
+pub struct Control {
+    connection: Connection,
+}
+
+impl Control {
+    /// Connects without taking a role: a role may not end the login's other connections.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn connect(url: &str, application_name: &str) -> Result<Self, Error> {
+        Ok(Self { connection: connect(url, application_name, Purpose::Control).await? })
+    }
+
+    /// Whether the connection is known to be lost.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.connection.client.is_closed()
+    }
+
+    /// Ends every server process whose application name begins with `name`, and waits until none is left. What they have
+    /// committed is in the log now; what they have not will never be.
+    ///
+    /// # Errors
+    /// When the database fails, or one is still there after `patience`.
+    pub async fn end_connections(&self, name: &str, patience: Duration) -> Result<(), Error> {
+        let begun = Instant::now();
+        loop {
+            let left = self
+                .connection
+                .client
+                .query(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE starts_with(application_name, $1) AND datname = current_database()",
+                    &[/* $1 name */ &name],
+                )
+                .await
+                .map_err(|cause| Error::of("end old connections", cause))?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            if begun.elapsed() > patience {
+                return Err(Error::Settings("an old connection does not end".into()));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await; // a process that ends tells nobody
+        }
+    }
+
+    /// Ends appends, of any instance, that have held the head for over `age` because the rest of their statement does not
+    /// arrive. They have not committed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_stuck_appends(&self, age: Duration) -> Result<u64, Error> {
+        let rows = self
+            .connection
+            .client
+            .query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE starts_with(application_name, $1) AND datname = current_database()
+                   AND state = 'active' AND wait_event = 'ClientRead'
+                   AND query_start < clock_timestamp() - make_interval(secs => $2)",
+                &[/* $1 name */ &APPEND_NAME_PREFIX, /* $2 age */ &age.as_secs_f64()],
+            )
+            .await
+            .map_err(|cause| Error::of("end stuck appends", cause))?;
+        Ok(rows.len() as u64)
+    }
+
+    /// Waits at most 50 ms for this instance's turn among writers. A courtesy; nothing relies on it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn take_turn(&self) -> Result<bool, Error> {
+        let row = self
+            .connection
+            .client
+            .query_one("SELECT counterfoil.take_turn(0::smallint)", &[])
+            .await;
+        Ok(row.map_err(|cause| Error::of("wait for a turn", cause))?.get(0))
+    }
+
+    /// Ends this instance's turn.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_turn(&self) -> Result<(), Error> {
+        let ended = self.connection.client.batch_execute("SELECT pg_advisory_unlock_all()").await;
+        ended.map_err(|cause| Error::of("end a turn", cause))
+    }
+
+    /// Refuses a server that does not keep what it acknowledges.
+    ///
+    /// # Errors
+    /// [`Error::Unsafe`] naming the setting; otherwise when the database fails.
+    pub async fn check_safety(&self) -> Result<(), Error> {
+        safety::check(&self.connection).await
+    }
+}

@@ -1,0 +1,31 @@
+//! The log in Postgres: its schema, the one way to append to it, the ways to read it, and the bell that wakes readers.
+//!
+//! Deliberately absent: deciding anything. Rows come in as events with the state after them and go out the same way;
+//! whether they may happen is the ledger's business, and in which order the write-service's.
+//!
+//! Reading order: [`row`] (an event as columns) and [`chain`] (what protects it); [`append`], [`writer`] (what the
+//! write-service needs), [`reader`] (what everybody else needs), [`doorbell`], [`migrate`](mod@migrate).
+
+pub mod append;
+pub mod chain;
+pub mod connect;
+pub mod details;
+pub mod doorbell;
+pub mod error;
+pub mod fence;
+pub mod migrate;
+pub mod reader;
+pub mod row;
+pub mod safety;
+mod sql_types;
+pub mod writer;
+
+pub use append::{AppendError, Appended, Appender, Attempt, AttemptMark, ShardPart};
+pub use chain::{ChainLink, Head, LogIdentity};
+pub use doorbell::{Bell, Doorbell};
+pub use error::Error;
+pub use fence::Control;
+pub use migrate::{migrate, start_new_incarnation};
+pub use reader::{AccountRecord, LogReader, OpenedAccount, RecordedBatch};
+pub use row::{EventData, EventRow, RecordedEvent};
+pub use writer::{LoadedAccount, StoredOutcome, WriterReads};

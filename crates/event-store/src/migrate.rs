@@ -1,0 +1,134 @@
+//! Making and changing the schema, and creating the log.
+
+use ledger::ShardCount;
+use sha2::{Digest, Sha256};
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::{
+    Error,
+    chain::LogIdentity,
+    connect::{Purpose, connect},
+    reader::identity_of,
+};
+
+/// Replicas that start together take turns here. "CFMG"
+const MIGRATION_LOCK: i64 = 1_128_680_775;
+
+/// In order, never edited after a release: a change is a new file.
+const MIGRATIONS: [(&str, &str); 3] = [
+    ("0001_log", include_str!("../migrations/0001_log.sql")),
+    ("0002_append", include_str!("../migrations/0002_append.sql")),
+    ("0003_roles", include_str!("../migrations/0003_roles.sql")),
+];
+
+/// Brings the schema up to date and creates the log if there is none. Safe to run from several replicas at once, and
+/// again. `shards` counts only when the log is created; it is for life, so `None` means: whatever is there, or 1.
+///
+/// # Errors
+/// [`Error::Settings`] when the log has another number of shards than `shards`, when a migration was edited, or when the
+/// schema is of a later version; [`Error::Unsafe`] when the server is; otherwise when the database fails.
+pub async fn migrate(database_url: &str, shards: Option<ShardCount>) -> Result<LogIdentity, Error> {
+    let mut connection = connect(database_url, "counterfoil-migrate", Purpose::Migrate).await?;
+    crate::safety::check(&connection).await?;
+    let client = &mut connection.client;
+    // In a transaction of its own, so that the next statement sees what the replica before has done.
+    let locked =
+        client.execute("SELECT pg_advisory_lock($1)", &[/* $1 key */ &MIGRATION_LOCK]).await;
+    locked.map_err(|cause| Error::of("wait for other migrations", cause))?;
+    let identity = migrate_locked(client, shards).await;
+    let _ = client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await; // or with the connection
+    identity
+}
+
+async fn migrate_locked(
+    client: &mut Client,
+    shards: Option<ShardCount>,
+) -> Result<LogIdentity, Error> {
+    let transaction =
+        client.transaction().await.map_err(|cause| Error::of("begin to migrate", cause))?;
+    let run = async |sql: &str| {
+        transaction.batch_execute(sql).await.map_err(|cause| Error::of("migrate", cause))
+    };
+    let exists = transaction
+        .query_one("SELECT to_regclass('counterfoil.migrations') IS NOT NULL", &[])
+        .await
+        .map_err(|cause| Error::of("look for the schema", cause))?;
+    if !exists.get::<_, bool>(0) {
+        run("CREATE SCHEMA IF NOT EXISTS counterfoil;
+             CREATE TABLE counterfoil.migrations (
+                 name text PRIMARY KEY, checksum bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp());")
+        .await?;
+    }
+    let applied = transaction
+        .query("SELECT name, checksum FROM counterfoil.migrations ORDER BY name", &[])
+        .await
+        .map_err(|cause| Error::of("read which migrations were applied", cause))?;
+    if applied.len() > MIGRATIONS.len() {
+        return Err(Error::Settings("the schema is of a later version of this program".into()));
+    }
+    for (index, (name, sql)) in MIGRATIONS.iter().enumerate() {
+        let checksum = Sha256::digest(sql.as_bytes()).to_vec();
+        match applied.get(index) {
+            Some(row) if row.get::<_, &str>(0) == *name && row.get::<_, &[u8]>(1) == checksum => {}
+            Some(row) => {
+                let found: &str = row.get(0);
+                return Err(Error::Settings(format!(
+                    "migration {found} is not the one this program has as {name}"
+                )));
+            }
+            None => {
+                run(sql).await?;
+                transaction
+                    .execute(
+                        "INSERT INTO counterfoil.migrations (name, checksum) VALUES ($1, $2)",
+                        &[/* $1 name */ name, /* $2 checksum */ &checksum],
+                    )
+                    .await
+                    .map_err(|cause| Error::of("note a migration", cause))?;
+            }
+        }
+    }
+    let asked = shards.unwrap_or(ShardCount::ONE);
+    transaction
+        .execute(
+            "INSERT INTO counterfoil.incarnations (incarnation, log_id, shards)
+             SELECT 1, $1, $2 WHERE NOT EXISTS (SELECT FROM counterfoil.incarnations)",
+            &[/* $1 log_id */ &Uuid::now_v7(), /* $2 shards */ &asked.get()],
+        )
+        .await
+        .map_err(|cause| Error::of("create the log", cause))?;
+    let row = transaction
+        .query_one(include_str!("../sql/identity.sql"), &[])
+        .await
+        .map_err(|cause| Error::of("read which log this is", cause))?;
+    let identity = identity_of(&row)?;
+    if shards.is_some_and(|shards| shards != identity.shards) {
+        let (asked, there) = (asked.get(), identity.shards.get());
+        return Err(Error::Settings(format!("the log has {there} shards for life, not {asked}")));
+    }
+    // A COMMIT that the server turns into a ROLLBACK reports success here, but only after a failed statement, and every
+    // failure above has returned.
+    transaction.commit().await.map_err(|cause| Error::of("commit the migrations", cause))?;
+    Ok(identity)
+}
+
+/// Declares that the log, restored from a backup, is another log from here on: a new name, so that tokens and read
+/// models of the old one are told apart. Stop all services first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn start_new_incarnation(database_url: &str) -> Result<LogIdentity, Error> {
+    let connection = connect(database_url, "counterfoil-new-incarnation", Purpose::Migrate).await?;
+    connection
+        .client
+        .execute(
+            "INSERT INTO counterfoil.incarnations (incarnation, log_id, shards)
+             SELECT incarnation + 1, $1, shards FROM counterfoil.incarnations ORDER BY incarnation DESC LIMIT 1",
+            &[/* $1 log_id */ &Uuid::now_v7()],
+        )
+        .await
+        .map_err(|cause| Error::of("start a new incarnation", cause))?;
+    let row = connection.client.query_one(include_str!("../sql/identity.sql"), &[]).await;
+    identity_of(&row.map_err(|cause| Error::of("read which log this is", cause))?)
+}

@@ -1,0 +1,294 @@
+//! The log against a real Postgres: each test is a sentence about it.
+
+mod support;
+
+use std::time::Duration;
+
+use event_store::{
+    AppendError, Appender, Control, Error, Head, LogReader, WriterReads, migrate,
+    start_new_incarnation,
+};
+use ledger::{Position, Shard, ShardCount};
+use support::{Log, deposit, opening, request_id};
+
+#[tokio::test]
+async fn what_is_appended_is_read_back_verified_and_in_order() {
+    let log = Log::create().await;
+    let head = log.append(None, vec![opening("alice", 1), deposit(1, 2, 500, 1)]).await.unwrap();
+    let head = log.append(Some(head), vec![deposit(1, 3, 70, 2)]).await.unwrap();
+    assert_eq!(head.link.position, Position::ZERO.plus(3));
+
+    let reader = log.reader().await;
+    let genesis = log.identity.genesis(Shard::ZERO);
+    for page in [1, 2, 100] {
+        let mut link = genesis;
+        let mut positions = Vec::new();
+        loop {
+            let batches = reader.read_after(Shard::ZERO, &link, page).await.unwrap();
+            let Some(last) = batches.last() else { break };
+            link = last.link;
+            positions.extend(
+                batches.iter().flat_map(|batch| &batch.events).map(|event| event.position.get()),
+            );
+        }
+        assert_eq!(positions, [1, 2, 3], "pages of {page}");
+        assert_eq!(link, head.link);
+    }
+}
+
+#[tokio::test]
+async fn an_append_on_a_head_that_has_moved_is_refused_and_leaves_nothing() {
+    let log = Log::create().await;
+    let head = log.append(None, vec![opening("alice", 1)]).await.unwrap();
+    log.append(Some(head), vec![deposit(1, 2, 500, 1)]).await.unwrap();
+    for stale in [None, Some(head)] {
+        let refused = log.append(stale, vec![deposit(1, 3, 1, 2)]).await;
+        assert!(matches!(refused, Err(AppendError::HeadMoved)), "{refused:?}");
+    }
+    let forged = Head {
+        link: event_store::ChainLink {
+            digest: [7; 32],
+            position: Position::ZERO.plus(2),
+            ..head.link
+        },
+        ..head
+    };
+    let refused = log.append(Some(forged), vec![deposit(1, 3, 1, 2)]).await;
+    assert!(
+        matches!(refused, Err(AppendError::HeadMoved)),
+        "the position alone is not the head: {refused:?}"
+    );
+    assert_eq!(log.count_events().await, 2);
+}
+
+#[tokio::test]
+async fn a_request_id_is_in_the_log_once() {
+    let log = Log::create().await;
+    let head = log.append(None, vec![opening("alice", 1), deposit(1, 2, 500, 1)]).await.unwrap();
+    let refused = log.append(Some(head), vec![deposit(1, 3, 500, 1)]).await;
+    assert!(matches!(refused, Err(AppendError::RequestIdTaken)), "{refused:?}");
+    assert_eq!(log.count_events().await, 2);
+}
+
+#[tokio::test]
+async fn rows_that_contradict_the_log_are_refused() {
+    let log = Log::create().await;
+    let head = log.append(None, vec![opening("alice", 1), deposit(1, 2, 500, 1)]).await.unwrap();
+    let mut below_limit = deposit(1, 3, 1, 2);
+    below_limit.balance = -1;
+    for (what, row) in [
+        ("a version twice", deposit(1, 2, 1, 2)),
+        ("an account opened twice", opening("alice", 2)),
+        ("a balance below the limit", below_limit),
+    ] {
+        let refused = log.append(Some(head), vec![row]).await;
+        assert!(matches!(refused, Err(AppendError::Contradiction(_))), "{what}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_behind_a_failed_one_fails_too_also_across_shards() {
+    let log = Log::create_with(ShardCount::new(4).unwrap()).await;
+    let appender = log.appender().await;
+    let first = log
+        .attempt(&[(Shard::new(0).unwrap(), None, vec![opening("a", 1), opening("a", 2)])], None);
+    let second =
+        log.attempt(&[(Shard::new(1).unwrap(), None, vec![opening("b", 1)])], Some(&first));
+    let (first, second) = tokio::join!(appender.append(&first), appender.append(&second));
+    assert!(matches!(first, Err(AppendError::Contradiction(_))), "{first:?}");
+    assert!(matches!(second, Err(AppendError::HeadMoved)), "{second:?}");
+    assert_eq!(log.count_events().await, 0);
+}
+
+#[tokio::test]
+async fn a_batch_on_several_shards_is_in_all_or_in_none() {
+    let log = Log::create_with(ShardCount::new(4).unwrap()).await;
+    let appender = log.appender().await;
+    let [zero, three] = [0, 3].map(|shard| Shard::new(shard).unwrap());
+    let both = log.attempt(
+        &[(three, None, vec![opening("b", 1)]), (zero, None, vec![opening("a", 1)])],
+        None,
+    );
+    let appended = appender.append(&both).await.unwrap();
+    assert_eq!(appended.iter().map(|part| part.shard).collect::<Vec<_>>(), [zero, three]);
+    let stale = log.attempt(
+        &[
+            (zero, Some(appended[0].head), vec![deposit(1, 2, 5, 1)]),
+            (three, None, vec![deposit(1, 2, 5, 2)]),
+        ],
+        None,
+    );
+    assert!(matches!(appender.append(&stale).await, Err(AppendError::HeadMoved)));
+    assert_eq!(log.count_events().await, 2);
+}
+
+#[tokio::test]
+async fn a_second_attempt_of_the_same_rows_fences_what_was_sent_behind_the_first() {
+    let log = Log::create().await;
+    let rows = || vec![opening("alice", 1)];
+    let first = log.attempt(&[(Shard::ZERO, None, rows())], None);
+    let after_first = first.heads_after().next().unwrap().1;
+    let behind =
+        log.attempt(&[(Shard::ZERO, Some(after_first), vec![deposit(1, 2, 500, 1)])], None);
+    log.append(None, rows()).await.unwrap(); // the first is lost, and its commands are appended anew
+    let late = log.appender().await.append(&behind).await;
+    assert!(matches!(late, Err(AppendError::HeadMoved)), "{late:?}");
+}
+
+#[tokio::test]
+async fn the_writers_role_can_append_and_read_and_nothing_else() {
+    let log = Log::create().await;
+    log.append(None, vec![opening("alice", 1)]).await.unwrap();
+    for role in ["counterfoil_writer", "counterfoil_projector"] {
+        for statement in [
+            "INSERT INTO counterfoil.batches SELECT * FROM counterfoil.batches",
+            "UPDATE counterfoil.events SET balance = 1",
+            "DELETE FROM counterfoil.events",
+            "TRUNCATE counterfoil.batches",
+            "UPDATE counterfoil.incarnations SET shards = 2",
+            "DROP TABLE counterfoil.events",
+            "CREATE TABLE counterfoil.mine (x int)",
+            "ALTER TABLE counterfoil.events DISABLE TRIGGER ALL",
+        ] {
+            let refused = log.run_as(role, statement).await;
+            assert!(refused.is_err(), "{role} could {statement}");
+        }
+        assert!(log.run_as(role, "SELECT count(*) FROM counterfoil.events").await.is_ok());
+    }
+    let append = "SELECT counterfoil.take_turn(0::smallint)";
+    assert!(log.run_as("counterfoil_projector", append).await.is_err());
+}
+
+#[tokio::test]
+async fn appending_connections_are_durable_whatever_the_defaults_say() {
+    let log = Log::create().await;
+    let database = log.database_name();
+    log.run(&format!("ALTER DATABASE \"{database}\" SET synchronous_commit = off")).await;
+    let connection =
+        event_store::connect::connect(&log.url, "t", event_store::connect::Purpose::Append)
+            .await
+            .unwrap();
+    let row = connection.client.query_one("SHOW synchronous_commit", &[]).await.unwrap();
+    assert_eq!(row.get::<_, &str>(0), "on");
+}
+
+#[tokio::test]
+async fn replicas_that_start_together_migrate_once() {
+    let url = dev_servers::TestServers::get().database().await;
+    let identities = futures::future::join_all((0..6).map(|_| migrate(&url, None))).await;
+    let first = *identities[0].as_ref().unwrap();
+    for identity in identities {
+        assert_eq!(identity.unwrap(), first);
+    }
+    let other = migrate(&url, ShardCount::new(4)).await;
+    assert!(
+        matches!(other, Err(Error::Settings(_))),
+        "the number of shards is for life: {other:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_append_to_another_incarnation_is_refused() {
+    let log = Log::create().await;
+    let head = log.append(None, vec![opening("alice", 1)]).await.unwrap();
+    let next = start_new_incarnation(&log.url).await.unwrap();
+    assert_eq!((next.incarnation, next.first_log_id), (2, log.identity.log_id));
+    let refused = log.append(Some(head), vec![deposit(1, 2, 1, 1)]).await;
+    assert!(matches!(refused, Err(AppendError::LogChanged)), "{refused:?}");
+    let batches =
+        log.reader().await.read_after(Shard::ZERO, &next.genesis(Shard::ZERO), 10).await.unwrap();
+    assert_eq!(batches.len(), 1, "the chain goes on from the first incarnation");
+}
+
+#[tokio::test]
+async fn every_edit_of_a_stored_row_is_noticed_by_a_reader() {
+    let edits = [
+        "UPDATE counterfoil.events SET balance = balance + 1 WHERE position = 2",
+        "UPDATE counterfoil.events SET reference = 'other' WHERE position = 2",
+        "UPDATE counterfoil.batches SET recorded_at = recorded_at + '1 s' WHERE first_position = 2",
+        "UPDATE counterfoil.batches SET accounts = 2 WHERE first_position = 2",
+        "DELETE FROM counterfoil.events WHERE position = 2",
+        "DELETE FROM counterfoil.batches WHERE first_position = 2",
+        "DELETE FROM counterfoil.events WHERE position = 2; DELETE FROM counterfoil.batches WHERE first_position = 2",
+    ];
+    for edit in edits {
+        let log = Log::create().await;
+        let head = log.append(None, vec![opening("alice", 1)]).await.unwrap();
+        let head = log.append(Some(head), vec![deposit(1, 2, 500, 1)]).await.unwrap();
+        log.append(Some(head), vec![deposit(1, 3, 500, 2)]).await.unwrap();
+        log.run(edit).await;
+        let read = log
+            .reader()
+            .await
+            .read_after(Shard::ZERO, &log.identity.genesis(Shard::ZERO), 100)
+            .await;
+        assert!(matches!(read, Err(Error::Corrupt { .. })), "{edit}: {read:?}");
+    }
+}
+
+#[tokio::test]
+async fn after_ending_a_writers_connections_nothing_of_it_can_still_happen() {
+    let log = Log::create().await;
+    let name = "counterfoil-append/lost-1";
+    let _left_over = Appender::connect(&log.url, name).await.unwrap();
+    let control = Control::connect(&log.url, "control").await.unwrap();
+    control.check_safety().await.unwrap();
+    control.end_connections(name, Duration::from_secs(5)).await.unwrap();
+    let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'counterfoil-append/lost-1'";
+    assert_eq!(log.number(left).await, 0);
+}
+
+#[tokio::test]
+async fn an_append_that_cannot_get_the_head_says_so() {
+    let log = Log::create().await;
+    let holder = log.hold_head().await;
+    let refused = log.append(None, vec![opening("alice", 1)]).await;
+    assert!(matches!(refused, Err(AppendError::HeadBusy)), "{refused:?}");
+    drop(holder);
+}
+
+#[tokio::test]
+async fn commands_are_found_again_with_their_accounts() {
+    let log = Log::create().await;
+    let mut opened = opening("alice", 1);
+    opened.request_id = Some(request_id(9).uuid());
+    log.append(None, vec![opened, deposit(1, 2, 500, 1)]).await.unwrap();
+    let reads = WriterReads::connect(&log.url, "t").await.unwrap();
+    let (head, found) =
+        reads.outcomes(Shard::ZERO, &[request_id(1), request_id(2), request_id(9)]).await.unwrap();
+    assert_eq!(head.unwrap().link.position.get(), 2);
+    assert_eq!(found.len(), 2);
+    let outcome = &found[&request_id(1)];
+    assert_eq!(outcome.first.account.opening.account_id.as_str(), "alice");
+    assert_eq!(outcome.first.event.state.balance, 500);
+
+    let ids = ["alice", "bob"].map(|id| ledger::AccountId::new(id).unwrap());
+    let (_, loaded) = reads.load(Shard::ZERO, &ids).await.unwrap();
+    assert_eq!(loaded.len(), 1);
+    assert_eq!((loaded[0].state.version.get(), loaded[0].state.balance), (2, 500));
+}
+
+#[tokio::test]
+async fn reading_uses_indexes_even_when_it_was_planned_on_an_empty_log() {
+    let log = Log::create().await;
+    let reader: LogReader = log.reader().await;
+    let genesis = log.identity.genesis(Shard::ZERO);
+    for _ in 0..10 {
+        assert!(reader.read_after(Shard::ZERO, &genesis, 10).await.unwrap().is_empty());
+    }
+    let mut head = log.append(None, vec![opening("alice", 1)]).await.unwrap();
+    for batch in 0..20 {
+        let rows =
+            (0..500).map(|n| deposit(1, 2 + batch * 500 + n, 1, 2 + batch * 500 + n)).collect();
+        head = log.append(Some(head), rows).await.unwrap();
+    }
+    let before =
+        log.number("SELECT coalesce(sum(seq_tup_read), 0)::bigint FROM pg_stat_user_tables").await;
+    let near_end = reader.link_at(Shard::ZERO, Position::ZERO.plus(9_501)).await.unwrap().unwrap();
+    assert_eq!(reader.read_after(Shard::ZERO, &near_end, 1000).await.unwrap().len(), 1);
+    drop(reader);
+    tokio::time::sleep(Duration::from_millis(1100)).await; // statistics are sent once a second
+    let after =
+        log.number("SELECT coalesce(sum(seq_tup_read), 0)::bigint FROM pg_stat_user_tables").await;
+    assert!(after - before < 1000, "{} rows were read in sequence", after - before);
+}
