@@ -1,0 +1,103 @@
+//! What a command is answered with.
+
+use std::sync::Arc;
+
+use event_store::{RecordedEvent, StoredOutcome};
+use ledger::{AccountState, Event, LogId, Opening, Position, Rejection, Shard, Timestamp};
+
+/// The answer to a command.
+pub type Answer = Result<Applied, CommandError>;
+
+/// A command that is in the log, with the account or accounts after it.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// The log it is in.
+    pub log_id: LogId,
+    /// True when it had been decided before.
+    pub replayed: bool,
+    /// At the command's account; of a transfer, the source.
+    pub first: Side,
+    /// At the destination of a transfer.
+    pub second: Option<Side>,
+}
+
+/// What a command did to one account.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// The account's shard.
+    pub shard: Shard,
+    /// Place of the event.
+    pub position: Position,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// What never changes about the account.
+    pub opening: Arc<Opening>,
+    /// When the account's opening was recorded.
+    pub opened_at: Timestamp,
+    /// How the account stands after the event.
+    pub state: AccountState,
+    /// The event.
+    pub event: Event,
+}
+
+/// Why a command was not answered with [`Applied`].
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommandError {
+    /// The rules refuse it.
+    #[error("{rejection}")]
+    Rejected {
+        /// Why.
+        rejection: Rejection,
+        /// True when it had been refused before.
+        replayed: bool,
+    },
+    /// The id belongs to another command.
+    #[error("this request_id belongs to another command")]
+    RequestIdReused,
+    /// Too many commands are waiting.
+    #[error("too many commands are waiting")]
+    Overloaded,
+    /// The service is about to end.
+    #[error("the service is shutting down")]
+    ShuttingDown,
+    /// The caller's deadline passed before the command was begun.
+    #[error("the deadline passed before the command was begun")]
+    DeadlineBeforeStart,
+    /// The caller's deadline passed after the command was sent to the log.
+    #[error("the deadline passed while the command was under way")]
+    DeadlinePassed,
+    /// The connection to the log was lost while the command was under way.
+    #[error("the outcome is unknown: send the same request again to learn it")]
+    OutcomeUnknown,
+    /// The log cannot be reached.
+    #[error("the log cannot be reached")]
+    LedgerUnavailable,
+    /// The log cannot store anything now.
+    #[error("the log cannot store anything now: {0}")]
+    StorageUnavailable(String),
+    /// The database does not keep what it acknowledges.
+    #[error("{0}")]
+    LedgerUnsafe(String),
+    /// The log contradicts itself; writing has stopped.
+    #[error("the log contradicts itself, and writing has stopped: {0}")]
+    LedgerCorrupt(String),
+}
+
+impl Applied {
+    /// The answer to a command that was found in the log: the outcome it had, as its first caller got it or should have.
+    ///
+    /// # Errors
+    /// The stored refusal.
+    pub fn from_stored(log_id: LogId, stored: StoredOutcome, replayed: bool) -> Answer {
+        let StoredOutcome { first, second } = stored;
+        if let Event::CommandRejected(rejected) = first.event.event {
+            return Err(CommandError::Rejected { rejection: rejected.rejection, replayed });
+        }
+        let side = |side: event_store::writer::StoredSide| {
+            let RecordedEvent { shard, position, recorded_at, event, state, .. } = side.event;
+            let event_store::OpenedAccount { opening, opened_at } = side.account;
+            Side { shard, position, recorded_at, opening, opened_at, state, event }
+        };
+        Ok(Self { log_id, replayed, first: side(first), second: second.map(side) })
+    }
+}

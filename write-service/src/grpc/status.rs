@@ -1,0 +1,153 @@
+//! The one table from error to gRPC status. It has no `_` arm: a new error must choose what its caller should do.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use std::time::Duration;
+
+use ledger::Rejection;
+use service_kit::error_details::{Applied, ErrorStatus};
+use tonic::Code;
+
+use super::request::Violation;
+use crate::answer::CommandError;
+
+/// A full queue is empty again in less.
+const OVERLOADED_RETRY: Duration = Duration::from_millis(50);
+/// Another instance answers at once.
+const SHUTTING_DOWN_RETRY: Duration = Duration::from_millis(100);
+/// A database that restarts is back in about so long.
+const LEDGER_RETRY: Duration = Duration::from_millis(500);
+/// Somebody has to make room first.
+const STORAGE_RETRY: Duration = Duration::from_secs(5);
+
+/// A status, with the reason that logs and metrics name it by.
+pub(crate) fn error_status(error: &CommandError) -> ErrorStatus {
+    let text = error.to_string();
+    match error {
+        CommandError::Rejected { rejection, replayed } => {
+            rejected(rejection, text).applied(Applied::No).metadata("replayed", replayed)
+        }
+        // The caller has mixed up its ids: this command needs one of its own.
+        CommandError::RequestIdReused => {
+            ErrorStatus::new(Code::AlreadyExists, "REQUEST_ID_REUSED", text).applied(Applied::No)
+        }
+        CommandError::Overloaded => ErrorStatus::new(Code::ResourceExhausted, "OVERLOADED", text)
+            .applied(Applied::No)
+            .retry_after(OVERLOADED_RETRY),
+        CommandError::ShuttingDown => ErrorStatus::new(Code::Unavailable, "SHUTTING_DOWN", text)
+            .applied(Applied::No)
+            .retry_after(SHUTTING_DOWN_RETRY),
+        CommandError::DeadlineBeforeStart => {
+            ErrorStatus::new(Code::DeadlineExceeded, "DEADLINE_BEFORE_START", text)
+                .applied(Applied::No)
+                .retry_after(Duration::ZERO)
+        }
+        // The same request again tells the truth.
+        CommandError::DeadlinePassed => {
+            ErrorStatus::new(Code::DeadlineExceeded, "OUTCOME_UNKNOWN", text)
+                .applied(Applied::Unknown)
+                .retry_after(Duration::ZERO)
+        }
+        CommandError::OutcomeUnknown => {
+            ErrorStatus::new(Code::Unavailable, "OUTCOME_UNKNOWN", text)
+                .applied(Applied::Unknown)
+                .retry_after(LEDGER_RETRY)
+        }
+        CommandError::LedgerUnavailable => {
+            ErrorStatus::new(Code::Unavailable, "LEDGER_UNAVAILABLE", text)
+                .applied(Applied::No)
+                .retry_after(LEDGER_RETRY)
+        }
+        CommandError::StorageUnavailable(_) => {
+            ErrorStatus::new(Code::Unavailable, "STORAGE_UNAVAILABLE", text)
+                .applied(Applied::No)
+                .retry_after(STORAGE_RETRY)
+        }
+        // No retry: an operator has to change the database's settings.
+        CommandError::LedgerUnsafe(_) => {
+            ErrorStatus::new(Code::Unavailable, "LEDGER_UNSAFE", text).applied(Applied::No)
+        }
+        // No retry: an operator has to find out what happened to the log.
+        CommandError::LedgerCorrupt(_) => {
+            ErrorStatus::new(Code::DataLoss, "LEDGER_CORRUPT", text).applied(Applied::No)
+        }
+    }
+}
+
+/// The first violation names the error; the others are there with their own reasons.
+pub(crate) fn invalid(violations: &[Violation]) -> ErrorStatus {
+    let first = violations.first().map_or("FIELD_REQUIRED", |first| first.reason);
+    let text = match violations {
+        [only] => format!("{}: {}", only.field, only.description),
+        _ => format!("{} fields are wrong", violations.len()),
+    };
+    let error = ErrorStatus::new(Code::InvalidArgument, first, text).applied(Applied::No);
+    violations.iter().fold(error, |error, violation| {
+        error.violation_because(
+            violation.field.clone(),
+            violation.reason,
+            violation.description.clone(),
+        )
+    })
+}
+
+fn rejected(rejection: &Rejection, text: String) -> ErrorStatus {
+    let precondition = |reason, subject: String| {
+        ErrorStatus::new(Code::FailedPrecondition, reason, text.clone())
+            .precondition(subject, text.clone())
+    };
+    let account = |id: &ledger::AccountId| format!("accounts/{id}");
+    match rejection {
+        Rejection::AccountNotFound { account_id } => {
+            ErrorStatus::new(Code::NotFound, "ACCOUNT_NOT_FOUND", text)
+                .metadata("account_id", account_id)
+        }
+        Rejection::AccountAlreadyExists { account_id } => {
+            ErrorStatus::new(Code::AlreadyExists, "ACCOUNT_ALREADY_EXISTS", text)
+                .metadata("account_id", account_id)
+        }
+        // The caller reads again, and decides anew under a new id.
+        Rejection::VersionConflict { expected, current } => {
+            ErrorStatus::new(Code::Aborted, "VERSION_CONFLICT", text)
+                .metadata("expected_version", expected.get())
+                .metadata("current_version", current.get())
+        }
+        Rejection::AccountClosed { account_id } => {
+            precondition("ACCOUNT_CLOSED", account(account_id)).metadata("account_id", account_id)
+        }
+        Rejection::AccountFrozen { account_id } => {
+            precondition("ACCOUNT_FROZEN", account(account_id)).metadata("account_id", account_id)
+        }
+        Rejection::AccountNotFrozen { account_id } => {
+            precondition("ACCOUNT_NOT_FROZEN", account(account_id))
+                .metadata("account_id", account_id)
+        }
+        Rejection::CurrencyMismatch { account_id, held, requested } => {
+            precondition("CURRENCY_MISMATCH", account(account_id))
+                .metadata("account_id", account_id)
+                .metadata("account_currency", held)
+                .metadata("requested_currency", requested)
+        }
+        Rejection::InsufficientFunds { available, overdraft_limit, requested } => {
+            precondition("INSUFFICIENT_FUNDS", "available".into())
+                .metadata("available", available)
+                .metadata("overdraft_limit", overdraft_limit)
+                .metadata("requested", requested)
+        }
+        Rejection::BalanceOverflow { balance, requested } => {
+            precondition("BALANCE_OVERFLOW", "balance".into())
+                .metadata("balance", balance)
+                .metadata("requested", requested)
+        }
+        Rejection::BalanceNotZero { balance } => {
+            precondition("BALANCE_NOT_ZERO", "balance".into()).metadata("balance", balance)
+        }
+        Rejection::HoldsOpen { held } => {
+            precondition("HOLDS_OPEN", "held".into()).metadata("held", held)
+        }
+        Rejection::LimitAboveBalance { available, requested } => {
+            precondition("LIMIT_ABOVE_BALANCE", "overdraft_limit".into())
+                .metadata("available", available)
+                .metadata("requested", requested)
+        }
+    }
+}

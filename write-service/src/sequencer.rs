@@ -1,0 +1,422 @@
+//! The sequencer: decides commands one after another against accounts in memory, and appends them in batches, several
+//! under way at once.
+//!
+//! One task owns all of this, so nothing is locked. What it relies on is the compare-and-set of the append alone: memory
+//! may be stale, another instance may write, an answer may be lost; then the append is refused or its fate is looked up,
+//! what was decided on it is undone, and the commands are decided anew. See `docs/ARCHITECTURE.md`, "The sequencer".
+//!
+//! It never waits on a timer to fill a batch: it sends what is there as soon as one of the places under way is free.
+
+mod accounts;
+mod batch;
+mod connections;
+mod load;
+mod lookup;
+pub(crate) mod recovery;
+mod settle;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use event_store::{AppendError, Appended, AttemptMark, Head, LogIdentity};
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, maybe_done},
+    stream::FuturesOrdered,
+};
+use ledger::{LogId, Rejection, RequestId, Shard, ShardCount};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
+
+use self::{
+    accounts::AccountCache,
+    batch::{Batch, Decided, SealedBatch, Tentative},
+    connections::{Address, Connections},
+    load::Loads,
+    lookup::Lookups,
+    recovery::{Condition, Stop},
+    settle::Trouble,
+};
+use crate::{answer::CommandError, metrics::Metrics, queue::Ticket};
+
+/// How long an instance that lost a race takes turns with the others.
+const CONTENDED_FOR: Duration = Duration::from_secs(1);
+
+/// A batch written during a turn may be so many times larger, because turns are what is scarce then.
+const CONTENDED_BATCH_FACTOR: usize = 4;
+
+/// How much the sequencer holds and sends.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) batch_commands_max: usize,
+    pub(crate) batches_under_way_max: usize,
+    pub(crate) accounts_max: usize,
+    /// How long a command whose fate is unknown is held back before its caller is told so.
+    pub(crate) resolve_within: Duration,
+}
+
+/// A command that the sequencer has, and what was learned about it on its way.
+#[derive(Debug)]
+struct Pending {
+    ticket: Ticket,
+    looked: Looked,
+    /// Whether its request id stands in [`Sequencer::held`].
+    held: bool,
+}
+
+impl Pending {
+    fn new(ticket: Ticket) -> Self {
+        Self { ticket, looked: Looked::No, held: false }
+    }
+
+    fn request_id(&self) -> RequestId {
+        self.ticket.command.request_id
+    }
+}
+
+/// Whether the log was asked for the command's request id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    /// Not yet. The append will find out.
+    No,
+    /// Not yet, but it must be before it is decided: it is probably there.
+    Wanted,
+    /// It was not in the log, at a head this instance knew, while the log was seen for the nth time.
+    Absent { epoch: u64 },
+}
+
+/// A refusal that is not kept in the log, and the batch it rests on.
+#[derive(Debug)]
+struct Deferred {
+    after_batch: u64,
+    pending: Pending,
+    rejection: Rejection,
+}
+
+/// A batch under way, with its answer to come.
+type UnderWay = BoxFuture<'static, (SealedBatch, Result<Vec<Appended>, AppendError>)>;
+
+/// The task that decides and appends.
+pub(crate) struct Sequencer {
+    limits: Limits,
+    address: Address,
+    connections: Option<Connections>,
+    identity: Option<LogIdentity>,
+    queue: mpsc::Receiver<Ticket>,
+    /// To be decided next, before what is in the queue.
+    ready: VecDeque<Pending>,
+    /// Every request id that is held here, with later commands of the same id, which wait.
+    held: HashMap<RequestId, Vec<Ticket>>,
+    accounts: AccountCache,
+    /// Per shard: what is known to be stored.
+    confirmed: Vec<Head>,
+    /// Per shard: what will be when everything under way is stored.
+    tentative: Vec<Head>,
+    under_way: FuturesOrdered<UnderWay>,
+    batches_sent: u64,
+    batches_confirmed: u64,
+    /// The heads that the batches under way will make, oldest first.
+    heads_under_way: VecDeque<(Shard, Head)>,
+    last_sent: Option<AttemptMark>,
+    failed: Vec<(SealedBatch, AppendError)>,
+    trouble: Option<Trouble>,
+    deferred: Vec<Deferred>,
+    loads: Loads,
+    lookups: Lookups,
+    /// Grows whenever something was learned from the log that this instance did not write.
+    epoch: u64,
+    suspicious_until: Option<Instant>,
+    contended_until: Option<Instant>,
+    has_turn: bool,
+    contradictions: u32,
+    doorbell: std::sync::Arc<Notify>,
+    condition: tokio::sync::watch::Sender<Condition>,
+    metrics: Metrics,
+}
+
+/// What a sequencer is made of.
+pub(crate) struct Parts {
+    pub(crate) limits: Limits,
+    pub(crate) database_url: String,
+    pub(crate) shards: Option<ShardCount>,
+    pub(crate) instance: String,
+    pub(crate) queue: mpsc::Receiver<Ticket>,
+    pub(crate) doorbell: std::sync::Arc<Notify>,
+    pub(crate) condition: tokio::sync::watch::Sender<Condition>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Sequencer {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { limits, database_url, shards, instance, queue, doorbell, condition, metrics } =
+            parts;
+        Self {
+            accounts: AccountCache::new(limits.accounts_max),
+            limits,
+            address: Address { database_url, shards, instance },
+            connections: None,
+            identity: None,
+            queue,
+            ready: VecDeque::new(),
+            held: HashMap::new(),
+            confirmed: Vec::new(),
+            tentative: Vec::new(),
+            under_way: FuturesOrdered::new(),
+            batches_sent: 0,
+            batches_confirmed: 0,
+            heads_under_way: VecDeque::new(),
+            last_sent: None,
+            failed: Vec::new(),
+            trouble: Some(Trouble::Lost),
+            deferred: Vec::new(),
+            loads: Loads::default(),
+            lookups: Lookups::default(),
+            epoch: 0,
+            suspicious_until: None,
+            contended_until: None,
+            has_turn: false,
+            contradictions: 0,
+            doorbell,
+            condition,
+            metrics,
+        }
+    }
+
+    /// Runs until the queue is closed and everything in it is answered.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let stop = match self.recover().await {
+                Ok(()) => self.work().await,
+                Err(stop) => Err(stop),
+            };
+            match stop {
+                Ok(()) => {}
+                Err(Stop::Drained) => return,
+                Err(Stop::Corrupt(finding)) => return self.refuse_for_ever(finding).await,
+            }
+        }
+    }
+
+    /// Decides and appends, until there is trouble and everything under way has ended.
+    async fn work(&mut self) -> Result<(), Stop> {
+        loop {
+            if self.has_turn && self.under_way.is_empty() {
+                self.end_turn().await;
+            }
+            if self.trouble.is_none() {
+                self.fill().await;
+            }
+            if self.trouble.is_some() && self.under_way.is_empty() {
+                return Ok(());
+            }
+            let may_take = self.trouble.is_none()
+                && self.ready.is_empty()
+                && self.under_way.len() < self.batches_under_way_max();
+            tokio::select! {
+                biased;
+                Some((batch, result)) = self.under_way.next(), if !self.under_way.is_empty() => {
+                    self.settle(batch, result);
+                }
+                loaded = self.loads.finished() => self.install(loaded),
+                looked = self.lookups.finished() => self.looked_up(looked),
+                ticket = self.queue.recv(), if may_take => match ticket {
+                    Some(ticket) => self.ready.push_back(Pending::new(ticket)),
+                    None if self.is_idle() => return Err(Stop::Drained),
+                    None => self.wait_for_anything().await,
+                },
+            }
+        }
+    }
+
+    /// With the queue closed, only what is under way can bring news.
+    async fn wait_for_anything(&mut self) {
+        tokio::select! {
+            biased;
+            Some((batch, result)) = self.under_way.next(), if !self.under_way.is_empty() => self.settle(batch, result),
+            loaded = self.loads.finished() => self.install(loaded),
+            looked = self.lookups.finished() => self.looked_up(looked),
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.ready.is_empty()
+            && self.under_way.is_empty()
+            && self.deferred.is_empty()
+            && self.loads.is_idle()
+            && self.lookups.is_idle()
+    }
+
+    fn is_contended(&self) -> bool {
+        self.contended_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn batches_under_way_max(&self) -> usize {
+        if self.is_contended() { 1 } else { self.limits.batches_under_way_max }
+    }
+
+    /// Sends batches while there are commands and places.
+    async fn fill(&mut self) {
+        while self.under_way.len() < self.batches_under_way_max() && self.trouble.is_none() {
+            self.take_from_queue();
+            if self.ready.is_empty() {
+                break;
+            }
+            if self.is_contended() && !self.has_turn {
+                self.take_turn().await;
+            }
+            let (Some(connections), Some(identity)) = (self.connections.take(), self.identity)
+            else {
+                return;
+            };
+            let batch = self.decide_batch(identity.shards);
+            if !batch.is_empty() {
+                self.send(batch, &connections, identity.log_id);
+            }
+            self.connections = Some(connections);
+            self.answer_deferred();
+        }
+        self.start_loads();
+        self.start_lookups();
+    }
+
+    /// Waits for this instance's turn, and learns what the others wrote before it.
+    async fn take_turn(&mut self) {
+        let Some(connections) = &self.connections else { return };
+        match connections.control.take_turn().await {
+            Ok(taken) => self.has_turn = taken,
+            Err(error) => return self.note_failure(&error),
+        }
+        if let Err(error) = self.catch_up().await {
+            self.note_failure(&error);
+        }
+    }
+
+    async fn end_turn(&mut self) {
+        self.has_turn = false;
+        if let Some(connections) = &self.connections
+            && let Err(error) = connections.control.end_turn().await
+        {
+            self.note_failure(&error);
+        }
+    }
+
+    fn batch_commands_max(&self) -> usize {
+        let factor = if self.is_contended() { CONTENDED_BATCH_FACTOR } else { 1 };
+        self.limits.batch_commands_max * factor
+    }
+
+    fn take_from_queue(&mut self) {
+        while self.ready.len() < self.batch_commands_max() {
+            let Ok(ticket) = self.queue.try_recv() else { return };
+            self.ready.push_back(Pending::new(ticket));
+        }
+    }
+
+    /// Decides what is ready until the batch is full. What cannot be decided yet is set aside.
+    fn decide_batch(&mut self, shards: ShardCount) -> Batch {
+        let mut batch = Batch::default();
+        while batch.len() < self.batch_commands_max() {
+            let Some(pending) = self.ready.pop_front() else { break };
+            let Some(Pending { ticket, looked, held }) = self.admit(pending) else { continue };
+            let mut tentative =
+                Tentative { shards, accounts: &mut self.accounts, heads: &self.tentative };
+            match batch.decide(ticket, &mut tentative) {
+                Decided::InBatch => {}
+                Decided::Abandoned(ticket) => self.release(ticket.command.request_id),
+                Decided::Missing(ticket, ids) => {
+                    self.loads.add(Pending { ticket, looked, held }, ids)
+                }
+                Decided::Refused(ticket, rejection) => {
+                    let pending = Pending { ticket, looked, held };
+                    if looked == (Looked::Absent { epoch: self.epoch }) {
+                        let after_batch = self.batches_sent + u64::from(!batch.is_empty());
+                        self.deferred.push(Deferred { after_batch, pending, rejection });
+                    } else {
+                        self.lookups.add(pending);
+                    }
+                }
+            }
+        }
+        batch
+    }
+
+    /// Lets a command through to be decided, unless its caller left, its twin is under way, or it is probably old.
+    fn admit(&mut self, mut pending: Pending) -> Option<Pending> {
+        let request_id = pending.request_id();
+        if pending.ticket.claim.is_abandoned() {
+            if pending.held {
+                self.release(request_id);
+            }
+            return None;
+        }
+        if !pending.held {
+            if let Some(waiting) = self.held.get_mut(&request_id) {
+                // What becomes of its twin becomes of it: from here on its caller can no longer be told "not applied".
+                if pending.ticket.claim.take() {
+                    waiting.push(pending.ticket);
+                }
+                return None;
+            }
+            self.held.insert(request_id, Vec::new());
+            pending.held = true;
+        }
+        let suspicious = self.suspicious_until.is_some_and(|until| Instant::now() < until);
+        if pending.looked == Looked::Wanted || (suspicious && pending.looked == Looked::No) {
+            self.lookups.add(pending);
+            return None;
+        }
+        Some(pending)
+    }
+
+    /// Lets go of a request id: later commands with it are looked at now. They are probably in the log.
+    fn release(&mut self, request_id: RequestId) {
+        for ticket in self.held.remove(&request_id).into_iter().flatten() {
+            self.ready.push_back(Pending { ticket, looked: Looked::Wanted, held: false });
+        }
+    }
+
+    /// Answers a command that was not put in the log, and lets go of its id.
+    fn refuse(&mut self, pending: Pending, error: CommandError) {
+        let (request_id, held) = (pending.request_id(), pending.held);
+        let unknown = matches!(error, CommandError::OutcomeUnknown);
+        pending.ticket.answer(Err(error));
+        if !held {
+            return;
+        }
+        if unknown {
+            // Its twins know no more than it does.
+            for ticket in self.held.remove(&request_id).into_iter().flatten() {
+                ticket.answer(Err(CommandError::OutcomeUnknown));
+            }
+        } else {
+            self.release(request_id);
+        }
+    }
+
+    fn send(&mut self, batch: Batch, connections: &Connections, log_id: LogId) {
+        let previous = self.last_sent.filter(|_| !self.under_way.is_empty());
+        let sealed = batch.seal(log_id, previous);
+        for (shard, head) in sealed.attempt.heads_after() {
+            self.tentative[usize::from(shard.get().unsigned_abs())] = head;
+            self.heads_under_way.push_back((shard, head));
+        }
+        self.last_sent = sealed.attempt.mark();
+        self.batches_sent += 1;
+        self.metrics.batch_sent(sealed.len());
+        let begun = Instant::now();
+        let metrics = self.metrics.clone();
+        let mut append = Box::pin(maybe_done(connections.appender.append(&sealed.attempt)));
+        // The first poll sends it: done here, so that batches are sent in this order and no other.
+        let _ = append.as_mut().now_or_never();
+        self.under_way.push_back(Box::pin(async move {
+            append.as_mut().await;
+            metrics.append_seconds.observe(begun.elapsed().as_secs_f64());
+            let result = append.as_mut().take_output();
+            (sealed, result.expect("it was just awaited, and nobody else takes it"))
+        }));
+    }
+}

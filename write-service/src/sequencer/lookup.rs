@@ -1,0 +1,164 @@
+//! Asking the log for request ids: of commands that are probably old, and of those about to be refused without a trace.
+
+use std::collections::HashMap;
+
+use event_store::{Error, Head, StoredOutcome};
+use futures::future::BoxFuture;
+use ledger::{RequestId, Shard};
+
+use super::{Looked, Pending, Sequencer, settle::Trouble};
+use crate::{
+    answer::{Applied, CommandError},
+    replay::is_same_command,
+};
+
+/// Most commands that one look serves.
+const COMMANDS_MAX: usize = 1024;
+
+/// What one shard said: its head, and which commands it has.
+type Seen = (Shard, Option<Head>, HashMap<RequestId, StoredOutcome>);
+
+/// Commands whose request ids have to be looked up.
+#[derive(Default)]
+pub(super) struct Lookups {
+    waiting: Vec<Pending>,
+    running: Option<Running>,
+}
+
+struct Running {
+    commands: Vec<Pending>,
+    epoch: u64,
+    answer: BoxFuture<'static, Result<Vec<Seen>, Error>>,
+}
+
+/// A look that has ended.
+pub(super) struct LookedUp {
+    commands: Vec<Pending>,
+    epoch: u64,
+    seen: Result<Vec<Seen>, Error>,
+}
+
+impl Lookups {
+    pub(super) fn add(&mut self, pending: Pending) {
+        self.waiting.push(pending);
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_none()
+    }
+
+    /// The look that is running, when it has ended. Safe to drop and call again.
+    pub(super) async fn finished(&mut self) -> LookedUp {
+        let Some(running) = &mut self.running else { return std::future::pending().await };
+        let seen = (&mut running.answer).await;
+        let Some(Running { commands, epoch, .. }) = self.running.take() else {
+            return std::future::pending().await;
+        };
+        LookedUp { commands, epoch, seen }
+    }
+
+    /// Gives up what is running, and gives all commands back.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Pending> + use<> {
+        let running = self.running.take().map(|running| running.commands).unwrap_or_default();
+        running.into_iter().chain(std::mem::take(&mut self.waiting))
+    }
+}
+
+impl Sequencer {
+    /// Starts a look for the commands that wait, if none is running.
+    pub(super) fn start_lookups(&mut self) {
+        let (Some(connections), Some(identity)) = (&self.connections, self.identity) else {
+            return;
+        };
+        if self.lookups.running.is_some() || self.lookups.waiting.is_empty() {
+            return;
+        }
+        let rest = self.lookups.waiting.split_off(self.lookups.waiting.len().min(COMMANDS_MAX));
+        let commands = std::mem::replace(&mut self.lookups.waiting, rest);
+        // Every shard is asked for its head, because a refused transfer rests on two of them.
+        let mut by_shard: Vec<Vec<RequestId>> = vec![Vec::new(); identity.shards.as_usize()];
+        for pending in &commands {
+            let shard = pending.ticket.command.account_id.shard(identity.shards);
+            by_shard[usize::from(shard.get().unsigned_abs())].push(pending.request_id());
+        }
+        let reads = connections.reads.clone();
+        let answer = Box::pin(async move {
+            let mut seen = Vec::new();
+            for (shard, ids) in identity.shards.shards().zip(by_shard) {
+                let (head, outcomes) = reads.outcomes(shard, &ids).await?;
+                seen.push((shard, head, outcomes));
+            }
+            Ok(seen)
+        });
+        self.metrics.lookups.inc();
+        self.lookups.running = Some(Running { commands, epoch: self.epoch, answer });
+    }
+
+    /// Answers the commands that are in the log. The others are decided, if this instance was up to date when it looked.
+    pub(super) fn looked_up(&mut self, looked: LookedUp) {
+        let LookedUp { commands, epoch, seen } = looked;
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.lookups.waiting.splice(..0, commands).for_each(drop);
+                return self.note_failure(&error);
+            }
+        };
+        let mut outcomes = HashMap::new();
+        let mut up_to_date = epoch == self.epoch;
+        for (shard, head, found) in seen {
+            outcomes.extend(found);
+            if !self.knows(shard, head.as_ref()) {
+                up_to_date = false;
+                self.note(Trouble::HeadMoved);
+            }
+        }
+        for mut pending in commands.into_iter().rev() {
+            match outcomes.remove(&pending.request_id()) {
+                Some(stored) => self.answer_stored(pending, stored, true),
+                None if up_to_date => {
+                    pending.looked = Looked::Absent { epoch };
+                    self.ready.push_front(pending);
+                }
+                None => self.lookups.add(pending),
+            }
+        }
+    }
+
+    /// Answers a command with the outcome that the log has under its id.
+    pub(super) fn answer_stored(
+        &mut self,
+        pending: Pending,
+        stored: StoredOutcome,
+        replayed: bool,
+    ) {
+        let Some(identity) = self.identity else {
+            return self.refuse(pending, CommandError::LedgerUnavailable);
+        };
+        let answer = match is_same_command(&pending.ticket.command, &stored) {
+            true => Applied::from_stored(identity.log_id, stored, replayed),
+            false => Err(CommandError::RequestIdReused),
+        };
+        let (request_id, held) = (pending.request_id(), pending.held);
+        if replayed {
+            self.metrics.replays.inc();
+        }
+        pending.ticket.answer(answer);
+        if held {
+            self.release(request_id);
+        }
+    }
+
+    /// Whether everything up to a head is known here: it is what was confirmed, or an own batch under way.
+    fn knows(&self, shard: Shard, head: Option<&Head>) -> bool {
+        let confirmed = &self.confirmed[usize::from(shard.get().unsigned_abs())].link;
+        let Some(head) = head else { return confirmed.position == ledger::Position::ZERO };
+        let own = self.heads_under_way.iter().any(|(of, own)| {
+            *of == shard
+                && own.link.position == head.link.position
+                && own.link.digest == head.link.digest
+        });
+        own || head.link.position < confirmed.position
+            || (head.link.position == confirmed.position && head.link.digest == confirmed.digest)
+    }
+}

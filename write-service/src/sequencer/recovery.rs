@@ -1,0 +1,457 @@
+//! Getting going again: after a lost race, an old request id, a lost connection. What was decided and not stored is undone,
+//! what others wrote is learned, and the commands are decided anew.
+
+use event_store::{AppendError, Error, Head, LogIdentity, RecordedBatch, StoredOutcome};
+use ledger::{Event, Position, Shard};
+use tokio::time::{Duration, Instant, sleep, sleep_until};
+
+use super::{
+    CONTENDED_FOR, Deferred, Looked, Pending, Sequencer,
+    accounts::{CachedAccount, Slot},
+    connections::Connections,
+    settle::Trouble,
+};
+use crate::answer::CommandError;
+
+/// For so long after an old request id was met, ids are looked up before deciding: where one is, there are more.
+const SUSPICIOUS_FOR: Duration = Duration::from_secs(1);
+
+/// When others have written more than this, the accounts in memory are dropped rather than brought up to date.
+const CATCH_UP_EVENTS_MAX: i64 = 10_000;
+
+/// Events read at a time when catching up.
+const PAGE_EVENTS: usize = 2_000;
+
+/// An append that has held the head so long, with the rest of its statement missing, is ended.
+const STUCK_AFTER: Duration = Duration::from_secs(4);
+
+/// Pause between attempts to connect: grows from one to the other.
+const RECONNECT_PAUSE: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(50)..=Duration::from_secs(1);
+
+/// Whether commands can be taken, for health.
+#[derive(Debug, Clone)]
+pub(crate) enum Condition {
+    /// Not connected yet.
+    Starting,
+    /// Commands are decided and stored.
+    Working,
+    /// Commands are refused, with this.
+    Refusing(CommandError),
+}
+
+/// Why the sequencer ends.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The queue is closed and everything is answered.
+    Drained,
+    /// The log contradicts itself.
+    Corrupt(String),
+}
+
+impl Sequencer {
+    /// Undoes what failed, and makes whatever failed it good.
+    pub(super) async fn recover(&mut self) -> Result<(), Stop> {
+        let trouble = self.trouble.take();
+        let unknown = self.undo_failed();
+        let result = match trouble {
+            None => Ok(()),
+            Some(Trouble::Corrupt(finding)) => return self.corrupt_or_changed(finding).await,
+            Some(Trouble::Lost) => return self.reconnect(unknown).await,
+            Some(Trouble::LogChanged) => self.read_identity().await,
+            Some(Trouble::RequestIdTaken) => {
+                self.suspicious_until = Some(Instant::now() + SUSPICIOUS_FOR);
+                Ok(())
+            }
+            Some(Trouble::HeadMoved) => {
+                self.metrics.lost_races.inc();
+                self.contended_until = Some(Instant::now() + CONTENDED_FOR);
+                self.catch_up().await
+            }
+            Some(Trouble::HeadBusy) => self.end_stuck().await,
+            Some(Trouble::Storage) => self.catch_up().await,
+            Some(Trouble::Contradiction) => {
+                self.contradictions += 1;
+                if self.contradictions > 1 {
+                    return Err(Stop::Corrupt("the log refuses what follows from it".into()));
+                }
+                self.forget_accounts();
+                self.catch_up().await
+            }
+        };
+        if let Err(error) = result {
+            self.note_failure(&error);
+        }
+        Ok(())
+    }
+
+    /// Takes back what was decided and not stored. Gives the commands whose fate is unknown; the others are to be decided
+    /// anew, before everything else and in their order.
+    fn undo_failed(&mut self) -> Vec<Pending> {
+        let mut failed = std::mem::take(&mut self.failed);
+        for (batch, _) in failed.iter_mut().rev() {
+            batch.undo(&mut self.accounts);
+        }
+        self.tentative.clone_from(&self.confirmed);
+        self.heads_under_way.clear();
+        self.batches_confirmed = self.batches_sent;
+        let deferred = std::mem::take(&mut self.deferred);
+        let mut again: Vec<Pending> = Vec::new();
+        let mut unknown = Vec::new();
+        for (batch, error) in failed {
+            let looked = match error {
+                AppendError::RequestIdTaken => Looked::Wanted,
+                _ => Looked::No,
+            };
+            let storage = match &error {
+                AppendError::Storage(cause) => {
+                    tracing::error!(error = %cause, "the database cannot store");
+                    Some(CommandError::StorageUnavailable(describe(cause)))
+                }
+                _ => None,
+            };
+            for ticket in batch.into_tickets() {
+                let pending = Pending { ticket, looked, held: true };
+                match (&error, &storage) {
+                    (AppendError::Unknown(_), _) => unknown.push(pending),
+                    (_, Some(refusal)) => self.refuse(pending, refusal.clone()),
+                    _ => again.push(pending),
+                }
+            }
+        }
+        again.extend(deferred.into_iter().map(|Deferred { pending, .. }| pending));
+        for pending in again.into_iter().rev() {
+            self.ready.push_front(pending);
+        }
+        unknown
+    }
+
+    fn forget_accounts(&mut self) {
+        self.accounts.clear();
+        self.epoch += 1;
+    }
+
+    async fn end_stuck(&mut self) -> Result<(), Error> {
+        if let Some(connections) = &self.connections {
+            let ended = connections.control.end_stuck_appends(STUCK_AFTER).await?;
+            tracing::warn!(ended, "another append held the head of the log");
+        }
+        self.catch_up().await
+    }
+
+    /// A log that seems to contradict itself may be another one by now.
+    async fn corrupt_or_changed(&mut self, finding: String) -> Result<(), Stop> {
+        let known = self.identity;
+        match self.read_identity().await {
+            Ok(()) if self.identity != known => Ok(()),
+            Ok(()) => Err(Stop::Corrupt(finding)),
+            Err(error) => {
+                self.note_failure(&error);
+                self.note(Trouble::Corrupt(finding));
+                sleep(*RECONNECT_PAUSE.start()).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Looks which log it is, and begins anew if it is another one.
+    async fn read_identity(&mut self) -> Result<(), Error> {
+        let Some(connections) = &self.connections else { return Ok(()) };
+        let identity = connections.reads.log().identity().await?;
+        self.adopt(identity).await
+    }
+
+    /// Goes on with a log if it is the one known, and begins anew if not.
+    async fn adopt(&mut self, identity: LogIdentity) -> Result<(), Error> {
+        if self.identity == Some(identity) {
+            return self.catch_up().await;
+        }
+        let Some(connections) = &self.connections else { return Ok(()) };
+        let mut heads = Vec::new();
+        for shard in identity.shards.shards() {
+            let head = connections.reads.log().head(shard).await?;
+            heads.push(head.unwrap_or_else(|| identity.empty_head(shard)));
+        }
+        tracing::info!(ledger.id = %identity.log_id, incarnation = identity.incarnation, shards = identity.shards.get(), "writing");
+        self.identity = Some(identity);
+        self.tentative.clone_from(&heads);
+        self.confirmed = heads;
+        self.forget_accounts();
+        Ok(())
+    }
+
+    /// Learns what others have written since the confirmed heads.
+    pub(super) async fn catch_up(&mut self) -> Result<(), Error> {
+        let (Some(connections), Some(identity)) = (self.connections.take(), self.identity) else {
+            return Ok(());
+        };
+        let mut result = Ok(());
+        for shard in identity.shards.shards() {
+            result = self.catch_up_shard(&connections, &identity, shard).await;
+            if result.is_err() {
+                break;
+            }
+        }
+        self.connections = Some(connections);
+        self.tentative.clone_from(&self.confirmed);
+        result
+    }
+
+    async fn catch_up_shard(
+        &mut self,
+        connections: &Connections,
+        identity: &LogIdentity,
+        shard: Shard,
+    ) -> Result<(), Error> {
+        let index = usize::from(shard.get().unsigned_abs());
+        let log = connections.reads.log();
+        let known = self.confirmed[index];
+        let head = log.head(shard).await?.unwrap_or_else(|| identity.empty_head(shard));
+        let (there, here) = (head.link.position, known.link.position);
+        if there < here || (there == here && head.link.digest != known.link.digest) {
+            return Err(went_backwards(shard, &head, &known));
+        }
+        if there.get() - here.get() > CATCH_UP_EVENTS_MAX {
+            if here > Position::ZERO && log.link_at(shard, here).await? != Some(known.link) {
+                return Err(went_backwards(shard, &head, &known));
+            }
+            self.confirmed[index] = head;
+            self.forget_accounts();
+            return Ok(());
+        }
+        loop {
+            let batches = log.read_after(shard, &self.confirmed[index].link, PAGE_EVENTS).await?;
+            let Some(last) = batches.last() else { return Ok(()) };
+            let head = Head {
+                link: last.link,
+                recorded_at: Some(last.recorded_at),
+                accounts: last.accounts,
+            };
+            self.epoch += 1;
+            self.contended_until = Some(Instant::now() + CONTENDED_FOR);
+            for batch in batches {
+                self.learn(batch);
+            }
+            self.confirmed[index] = head;
+            self.metrics.head(shard, head.link.position);
+        }
+    }
+
+    /// Brings accounts in memory up to a batch that this instance has not written, or does not know to have written.
+    fn learn(&mut self, batch: RecordedBatch) {
+        for event in batch.events {
+            let known = match &event.event {
+                Event::CommandRejected(_) => continue,
+                Event::AccountOpened { opening, .. } => {
+                    let absent =
+                        matches!(self.accounts.get(&opening.account_id), Some(Slot::Absent));
+                    let account = ledger::Account {
+                        number: event.account,
+                        opening: opening.clone(),
+                        state: event.state,
+                    };
+                    absent.then(|| CachedAccount::stored(batch.shard, account, event.recorded_at))
+                }
+                _ => self.accounts.by_number(batch.shard, event.account).filter(|cached| {
+                    // A load may have brought a newer state already.
+                    cached.account.state.version < event.state.version
+                }),
+            };
+            if let Some(mut cached) = known {
+                cached.account.state = event.state;
+                let id = cached.account.opening.account_id.clone();
+                self.accounts.set(&id, Slot::Present(cached));
+            }
+        }
+    }
+
+    /// Connects anew, and finds out what became of commands whose answer was lost. Meanwhile commands that were never sent
+    /// are refused, once an attempt has failed; those that were are told the truth or, in time, that it is not known.
+    async fn reconnect(&mut self, mut unknown: Vec<Pending>) -> Result<(), Stop> {
+        self.connections = None;
+        self.has_turn = false;
+        let set_aside: Vec<Pending> =
+            self.loads.take_all().chain(self.lookups.take_all()).collect();
+        self.ready.extend(set_aside);
+        let tell_by = Instant::now() + self.limits.resolve_within;
+        let mut pause = *RECONNECT_PAUSE.start();
+        loop {
+            match self.attempt(&mut unknown, tell_by).await? {
+                Ok(connections) => {
+                    let identity = connections.identity;
+                    self.connections = Some(connections);
+                    let resumed = match self.adopt(identity).await {
+                        Ok(()) => self.resolve(&mut unknown).await,
+                        Err(error) => Err(error),
+                    };
+                    match resumed {
+                        Ok(()) => break,
+                        Err(error @ Error::Corrupt { .. }) => {
+                            return Err(Stop::Corrupt(error.to_string()));
+                        }
+                        Err(error) => self.refuse_meanwhile(&error),
+                    }
+                }
+                Err(error) => self.refuse_meanwhile(&error),
+            }
+            self.wait_refusing(pause, &mut unknown, tell_by).await?;
+            pause = (pause * 2).min(*RECONNECT_PAUSE.end());
+        }
+        let _ = self.condition.send(Condition::Working);
+        Ok(())
+    }
+
+    /// One attempt to connect. New commands wait for it, if none has failed yet.
+    async fn attempt(
+        &mut self,
+        unknown: &mut Vec<Pending>,
+        tell_by: Instant,
+    ) -> Result<Result<Connections, Error>, Stop> {
+        let address = self.address.clone();
+        let mut attempt = Box::pin(async move { address.connect().await });
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut attempt => return Ok(result),
+                () = sleep_until(tell_by), if !unknown.is_empty() => self.tell_unknown(unknown),
+                ticket = self.queue.recv() => self.take_or_stop(ticket.map(Pending::new), unknown)?,
+            }
+        }
+    }
+
+    async fn wait_refusing(
+        &mut self,
+        pause: Duration,
+        unknown: &mut Vec<Pending>,
+        tell_by: Instant,
+    ) -> Result<(), Stop> {
+        let until = Instant::now() + pause;
+        loop {
+            tokio::select! {
+                () = sleep_until(until) => return Ok(()),
+                () = sleep_until(tell_by), if !unknown.is_empty() => self.tell_unknown(unknown),
+                ticket = self.queue.recv() => self.take_or_stop(ticket.map(Pending::new), unknown)?,
+            }
+        }
+    }
+
+    fn take_or_stop(
+        &mut self,
+        pending: Option<Pending>,
+        unknown: &mut Vec<Pending>,
+    ) -> Result<(), Stop> {
+        let Some(pending) = pending else {
+            self.tell_unknown(unknown);
+            self.refuse_all(&CommandError::ShuttingDown);
+            return Err(Stop::Drained);
+        };
+        match self.held.get_mut(&pending.request_id()) {
+            // Its twin's fate is unknown, and so is its own.
+            Some(waiting) if pending.ticket.claim.take() => waiting.push(pending.ticket),
+            Some(_) => {}
+            None => self.ready.push_back(pending),
+        }
+        let refusal = match &*self.condition.borrow() {
+            Condition::Refusing(refusal) => Some(refusal.clone()),
+            Condition::Starting | Condition::Working => None,
+        };
+        if let Some(refusal) = refusal {
+            self.refuse_all(&refusal);
+        }
+        Ok(())
+    }
+
+    fn refuse_meanwhile(&mut self, error: &Error) {
+        let refusal = match error {
+            Error::Unsafe(why) => CommandError::LedgerUnsafe(why.clone()),
+            Error::Refused { cause, .. } => CommandError::StorageUnavailable(describe(cause)),
+            Error::Unavailable { .. } | Error::Corrupt { .. } | Error::Settings(_) => {
+                CommandError::LedgerUnavailable
+            }
+        };
+        tracing::warn!(error = %error, cause = ?std::error::Error::source(error).map(ToString::to_string), "the log cannot be reached");
+        let _ = self.condition.send(Condition::Refusing(refusal.clone()));
+        self.refuse_all(&refusal);
+    }
+
+    /// Refuses every command that is certain not to be applied.
+    fn refuse_all(&mut self, refusal: &CommandError) {
+        while let Some(pending) = self.ready.pop_front() {
+            self.refuse(pending, refusal.clone());
+        }
+    }
+
+    fn tell_unknown(&mut self, unknown: &mut Vec<Pending>) {
+        for pending in unknown.drain(..) {
+            self.refuse(pending, CommandError::OutcomeUnknown);
+        }
+    }
+
+    /// Finds out what became of commands whose answer was lost. The connection that sent them is known to be gone, so what
+    /// is not in the log will never be.
+    async fn resolve(&mut self, unknown: &mut Vec<Pending>) -> Result<(), Error> {
+        let (Some(connections), Some(identity)) = (&self.connections, self.identity) else {
+            return Ok(());
+        };
+        let reads = connections.reads.clone();
+        let mut stored: std::collections::HashMap<ledger::RequestId, StoredOutcome> =
+            Default::default();
+        for shard in identity.shards.shards() {
+            let ids: Vec<_> = unknown
+                .iter()
+                .filter(|pending| pending.ticket.command.account_id.shard(identity.shards) == shard)
+                .map(Pending::request_id)
+                .collect();
+            if !ids.is_empty() {
+                stored.extend(reads.outcomes(shard, &ids).await?.1);
+            }
+        }
+        if !unknown.is_empty() {
+            tracing::info!(
+                commands = unknown.len(),
+                applied = stored.len(),
+                "lost answers are found"
+            );
+        }
+        for pending in unknown.drain(..).rev() {
+            match stored.remove(&pending.request_id()) {
+                Some(outcome) => self.answer_stored(pending, outcome, false),
+                None => self.ready.push_front(pending),
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers every command with LEDGER_CORRUPT until the service ends.
+    pub(super) async fn refuse_for_ever(mut self, finding: String) {
+        tracing::error!(finding, "LEDGER_CORRUPT: writing has stopped");
+        let refusal = CommandError::LedgerCorrupt(finding);
+        let _ = self.condition.send(Condition::Refusing(refusal.clone()));
+        let mut unknown = self.undo_failed();
+        self.tell_unknown(&mut unknown);
+        let set_aside: Vec<Pending> =
+            self.loads.take_all().chain(self.lookups.take_all()).collect();
+        self.ready.extend(set_aside);
+        self.refuse_all(&refusal);
+        while let Some(ticket) = self.queue.recv().await {
+            ticket.answer(Err(refusal.clone()));
+        }
+    }
+}
+
+fn went_backwards(shard: Shard, there: &Head, here: &Head) -> Error {
+    Error::Corrupt {
+        shard,
+        position: there.link.position,
+        finding: format!(
+            "the log ends at {} with another history than was seen up to {}; if a backup was restored on purpose, run \
+             `counterfoil new-incarnation`",
+            there.link.position, here.link.position
+        ),
+    }
+}
+
+/// What the database said, for the caller: never values of rows.
+fn describe(cause: &tokio_postgres::Error) -> String {
+    cause.as_db_error().map_or_else(|| "no answer".into(), |refusal| refusal.message().to_owned())
+}
