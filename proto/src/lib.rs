@@ -11,8 +11,14 @@
     reason = "generated code"
 )]
 
-/// Every `.proto` file of the contract, for server reflection.
+/// Every `.proto` file of the contract.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/counterfoil.bin"));
+
+/// What the write service offers by reflection.
+pub const WRITE_FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/write.bin"));
+
+/// What the read service offers by reflection.
+pub const READ_FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/read.bin"));
 
 pub mod counterfoil {
     pub mod r#type {
@@ -32,4 +38,4 @@ pub mod counterfoil {
     }
 }
 
-pub use counterfoil::{r#type::v1 as types, read::v1 as read, write::v1 as write};
+pub use counterfoil::{read::v1 as read, r#type::v1 as types, write::v1 as write};

@@ -123,7 +123,7 @@ pub async fn serve(
         .accept_compressed(CompressionEncoding::Gzip);
     let server = GrpcServer::new(Side::Write, &health)
         .add_service(service)
-        .reflection(&[proto::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET])?;
+        .reflection(&[proto::WRITE_FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET])?;
     let grace = config.shutdown.shutdown_deadline.saturating_sub(GRACE_MARGIN);
     let served = server.serve(listener, shutdown, grace).await;
     // The service and with it the last sender of the queue are gone: the sequencer ends when the queue is empty.

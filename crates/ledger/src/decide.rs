@@ -107,8 +107,11 @@ fn decide_transfer(
 ) -> Result<Decision, Rejection> {
     let destination = destination.ok_or_else(|| not_found(&transfer.destination))?;
     check_not_closed(destination)?;
-    check_debit(source, transfer.money)?;
-    check_credit(destination, transfer.money)?;
+    check_not_frozen(source)?;
+    check_currency(source, transfer.money)?;
+    check_currency(destination, transfer.money)?;
+    check_covered(source, transfer.money)?;
+    check_room(destination, transfer.money)?;
     let side = |peer: &Account| TransferEntry {
         amount: transfer.money.amount,
         reference: transfer.reference.clone(),
@@ -138,6 +141,13 @@ fn check_not_closed(account: &Account) -> Result<(), Rejection> {
     }
 }
 
+fn check_not_frozen(account: &Account) -> Result<(), Rejection> {
+    match account.state.status {
+        Status::Frozen => Err(Rejection::AccountFrozen { account_id: account_id(account) }),
+        Status::Open | Status::Closed => Ok(()),
+    }
+}
+
 fn check_currency(account: &Account, money: Money) -> Result<(), Rejection> {
     let held = account.opening.currency;
     if held == money.currency {
@@ -152,6 +162,16 @@ fn check_currency(account: &Account, money: Money) -> Result<(), Rejection> {
 
 fn check_credit(account: &Account, money: Money) -> Result<(), Rejection> {
     check_currency(account, money)?;
+    check_room(account, money)
+}
+
+fn check_debit(account: &Account, money: Money) -> Result<(), Rejection> {
+    check_not_frozen(account)?;
+    check_currency(account, money)?;
+    check_covered(account, money)
+}
+
+fn check_room(account: &Account, money: Money) -> Result<(), Rejection> {
     let requested = money.amount.minor_units();
     match account.state.balance.checked_add(requested) {
         Some(_) => Ok(()),
@@ -159,11 +179,7 @@ fn check_credit(account: &Account, money: Money) -> Result<(), Rejection> {
     }
 }
 
-fn check_debit(account: &Account, money: Money) -> Result<(), Rejection> {
-    if account.state.status == Status::Frozen {
-        return Err(Rejection::AccountFrozen { account_id: account_id(account) });
-    }
-    check_currency(account, money)?;
+fn check_covered(account: &Account, money: Money) -> Result<(), Rejection> {
     let requested = money.amount.minor_units();
     let after = account.state.balance.checked_sub(requested);
     let covered =

@@ -85,14 +85,15 @@ impl Writer {
             .map(|value| value.as_bytes().to_vec());
         let command = request::command(request.into_inner(), self.amount_max)
             .map_err(|wrong| invalid(&wrong))?;
+        let account_id = command.account_id.clone();
+        let status = |error: CommandError| error_status(&error, &account_id);
         if self.draining.is_cancelled() {
-            return Err(error_status(&CommandError::ShuttingDown));
+            return Err(status(CommandError::ShuttingDown));
         }
         if let Safety::Unsafe(why) = &*self.safety.borrow() {
-            return Err(error_status(&CommandError::LedgerUnsafe(why.clone())));
+            return Err(status(CommandError::LedgerUnsafe(why.clone())));
         }
-        let answer = self.queue.execute(command, None, trace_context, deadline).await;
-        answer.map_err(|error| error_status(&error))
+        self.queue.execute(command, None, trace_context, deadline).await.map_err(status)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ledger::Rejection;
+use ledger::{AccountId, Rejection};
 use service_kit::error_details::{Applied, ErrorStatus};
 use tonic::Code;
 
@@ -19,13 +19,13 @@ const LEDGER_RETRY: Duration = Duration::from_millis(500);
 /// Somebody has to make room first.
 const STORAGE_RETRY: Duration = Duration::from_secs(5);
 
-/// A status, with the reason that logs and metrics name it by.
-pub(crate) fn error_status(error: &CommandError) -> ErrorStatus {
+/// A status, with the reason that logs and metrics name it by. `account_id` is the command's.
+pub(crate) fn error_status(error: &CommandError, account_id: &AccountId) -> ErrorStatus {
     let text = error.to_string();
     match error {
-        CommandError::Rejected { rejection, replayed } => {
-            rejected(rejection, text).applied(Applied::No).metadata("replayed", replayed)
-        }
+        CommandError::Rejected { rejection, replayed } => rejected(rejection, account_id, text)
+            .applied(Applied::No)
+            .metadata("replayed", replayed),
         // The caller has mixed up its ids: this command needs one of its own.
         CommandError::RequestIdReused => {
             ErrorStatus::new(Code::AlreadyExists, "REQUEST_ID_REUSED", text).applied(Applied::No)
@@ -90,12 +90,12 @@ pub(crate) fn invalid(violations: &[Violation]) -> ErrorStatus {
     })
 }
 
-fn rejected(rejection: &Rejection, text: String) -> ErrorStatus {
-    let precondition = |reason, subject: String| {
+fn rejected(rejection: &Rejection, account_id: &AccountId, text: String) -> ErrorStatus {
+    let precondition = |reason, id: &AccountId| {
         ErrorStatus::new(Code::FailedPrecondition, reason, text.clone())
-            .precondition(subject, text.clone())
+            .precondition(format!("accounts/{id}"), text.clone())
+            .metadata("account_id", id)
     };
-    let account = |id: &ledger::AccountId| format!("accounts/{id}");
     match rejection {
         Rejection::AccountNotFound { account_id } => {
             ErrorStatus::new(Code::NotFound, "ACCOUNT_NOT_FOUND", text)
@@ -108,44 +108,39 @@ fn rejected(rejection: &Rejection, text: String) -> ErrorStatus {
         // The caller reads again, and decides anew under a new id.
         Rejection::VersionConflict { expected, current } => {
             ErrorStatus::new(Code::Aborted, "VERSION_CONFLICT", text)
+                .metadata("account_id", account_id)
                 .metadata("expected_version", expected.get())
                 .metadata("current_version", current.get())
         }
-        Rejection::AccountClosed { account_id } => {
-            precondition("ACCOUNT_CLOSED", account(account_id)).metadata("account_id", account_id)
-        }
-        Rejection::AccountFrozen { account_id } => {
-            precondition("ACCOUNT_FROZEN", account(account_id)).metadata("account_id", account_id)
-        }
+        Rejection::AccountClosed { account_id } => precondition("ACCOUNT_CLOSED", account_id),
+        Rejection::AccountFrozen { account_id } => precondition("ACCOUNT_FROZEN", account_id),
         Rejection::AccountNotFrozen { account_id } => {
-            precondition("ACCOUNT_NOT_FROZEN", account(account_id))
-                .metadata("account_id", account_id)
+            precondition("ACCOUNT_NOT_FROZEN", account_id)
         }
         Rejection::CurrencyMismatch { account_id, held, requested } => {
-            precondition("CURRENCY_MISMATCH", account(account_id))
-                .metadata("account_id", account_id)
+            precondition("CURRENCY_MISMATCH", account_id)
                 .metadata("account_currency", held)
                 .metadata("requested_currency", requested)
         }
         Rejection::InsufficientFunds { available, overdraft_limit, requested } => {
-            precondition("INSUFFICIENT_FUNDS", "available".into())
+            precondition("INSUFFICIENT_FUNDS", account_id)
                 .metadata("available", available)
                 .metadata("overdraft_limit", overdraft_limit)
                 .metadata("requested", requested)
         }
         Rejection::BalanceOverflow { balance, requested } => {
-            precondition("BALANCE_OVERFLOW", "balance".into())
+            precondition("BALANCE_OVERFLOW", account_id)
                 .metadata("balance", balance)
                 .metadata("requested", requested)
         }
         Rejection::BalanceNotZero { balance } => {
-            precondition("BALANCE_NOT_ZERO", "balance".into()).metadata("balance", balance)
+            precondition("BALANCE_NOT_ZERO", account_id).metadata("balance", balance)
         }
         Rejection::HoldsOpen { held } => {
-            precondition("HOLDS_OPEN", "held".into()).metadata("held", held)
+            precondition("HOLDS_OPEN", account_id).metadata("held", held)
         }
         Rejection::LimitAboveBalance { available, requested } => {
-            precondition("LIMIT_ABOVE_BALANCE", "overdraft_limit".into())
+            precondition("LIMIT_ABOVE_BALANCE", account_id)
                 .metadata("available", available)
                 .metadata("requested", requested)
         }

@@ -57,7 +57,8 @@ impl Sequencer {
         let result = match trouble {
             None => Ok(()),
             Some(Trouble::Corrupt(finding)) => return self.corrupt_or_changed(finding).await,
-            Some(Trouble::Lost) => return self.reconnect(unknown).await,
+            // What cannot be stored now may be so for long: connecting anew finds out, and says so by health meanwhile.
+            Some(Trouble::Lost | Trouble::Storage) => return self.reconnect(unknown).await,
             Some(Trouble::LogChanged) => self.read_identity().await,
             Some(Trouble::RequestIdTaken) => {
                 self.suspicious_until = Some(Instant::now() + SUSPICIOUS_FOR);
@@ -69,7 +70,6 @@ impl Sequencer {
                 self.catch_up().await
             }
             Some(Trouble::HeadBusy) => self.end_stuck().await,
-            Some(Trouble::Storage) => self.catch_up().await,
             Some(Trouble::Contradiction) => {
                 self.contradictions += 1;
                 if self.contradictions > 1 {
