@@ -1,0 +1,159 @@
+//! Changes: what a projection wants a generation to hold, each at its own place.
+//!
+//! Every change is absolute: storing it twice is storing it once. That is why a place can also be asked what it holds, and
+//! compared with what the log says it should.
+
+use ledger::{AccountId, OwnerId, Position, Shard, StreamVersion};
+
+use crate::{
+    AccountView, ShardTotals, StatementEntry, StatementHeader,
+    key::GenerationKeys,
+    value::{IndexedTransaction, PLACEHOLDER, latest},
+};
+
+/// One absolute change to one generation of a view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Accounts: the account as it stands.
+    Account(AccountView),
+    /// Accounts: the owner has the account.
+    Owned {
+        /// The owner.
+        owner_id: OwnerId,
+        /// One of its accounts.
+        account_id: AccountId,
+    },
+    /// Transactions: how far the account's statement goes.
+    Header {
+        /// The account.
+        account_id: AccountId,
+        /// Its statement's head.
+        header: StatementHeader,
+    },
+    /// Transactions: the account's newest entry.
+    Latest {
+        /// The account.
+        account_id: AccountId,
+        /// The entry.
+        entry: StatementEntry,
+    },
+    /// Transactions: an entry in its block.
+    Entry {
+        /// The account.
+        account_id: AccountId,
+        /// The entry.
+        entry: StatementEntry,
+    },
+    /// Transactions: a version that moved no money, in its block.
+    NoEntry {
+        /// The account.
+        account_id: AccountId,
+        /// The version.
+        version: StreamVersion,
+    },
+    /// Transactions: where the entry of the transaction that begins at a position stands.
+    Indexed {
+        /// The position.
+        position: Position,
+        /// The account.
+        account_id: AccountId,
+        /// The entry's version.
+        version: StreamVersion,
+    },
+    /// Transactions: a block that is no longer kept.
+    BlockDropped {
+        /// The account.
+        account_id: AccountId,
+        /// The block.
+        block: i64,
+    },
+    /// Totals: the trial balance.
+    Totals(ShardTotals),
+}
+
+/// Where something stands in a generation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A string.
+    Text {
+        /// The key.
+        key: String,
+    },
+    /// A field of a hash.
+    Field {
+        /// The key of the hash.
+        key: String,
+        /// The field.
+        field: i64,
+    },
+    /// A member of a set.
+    Member {
+        /// The key of the set.
+        key: String,
+        /// The member.
+        member: String,
+    },
+    /// A whole hash.
+    Hash {
+        /// The key of the hash.
+        key: String,
+    },
+}
+
+impl Change {
+    /// Where it is stored.
+    #[must_use]
+    pub fn place(&self, keys: &GenerationKeys) -> Place {
+        match self {
+            Self::Account(view) => Place::Text { key: keys.account(&view.opening.account_id) },
+            Self::Owned { owner_id, account_id } => {
+                Place::Member { key: keys.owner(owner_id), member: account_id.as_str().to_owned() }
+            }
+            Self::Header { account_id, .. } => Place::Text { key: keys.header(account_id) },
+            Self::Latest { account_id, .. } => Place::Text { key: keys.latest(account_id) },
+            Self::Entry { account_id, entry: StatementEntry { version, .. } }
+            | Self::NoEntry { account_id, version } => {
+                Place::Field { key: keys.block(account_id, *version), field: version.get() }
+            }
+            Self::Indexed { position, .. } => {
+                Place::Field { key: keys.transactions(*position), field: position.get() }
+            }
+            Self::BlockDropped { account_id, block } => {
+                Place::Hash { key: keys.numbered_block(account_id, *block) }
+            }
+            Self::Totals(_) => Place::Text { key: keys.totals() },
+        }
+    }
+
+    /// What that place then holds: `None` is nothing, and a member of a set is there with no bytes of its own.
+    #[must_use]
+    pub fn bytes(&self, shard: Shard) -> Option<Vec<u8>> {
+        match self {
+            Self::Account(view) => Some(view.encode()),
+            Self::Owned { .. } => Some(Vec::new()),
+            Self::Header { header, .. } => Some(header.encode()),
+            Self::Latest { entry, .. } => Some(latest::encode(shard, entry)),
+            Self::Entry { entry, .. } => Some(entry.encode(shard)),
+            Self::NoEntry { .. } => Some(PLACEHOLDER.to_vec()),
+            Self::Indexed { account_id, version, .. } => {
+                let account_id = account_id.clone();
+                Some(IndexedTransaction { account_id, version: *version }.encode())
+            }
+            Self::BlockDropped { .. } => None,
+            Self::Totals(totals) => Some(totals.encode()),
+        }
+    }
+}
+
+impl Place {
+    /// The key it is, or is in.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Text { key }
+            | Self::Field { key, .. }
+            | Self::Member { key, .. }
+            | Self::Hash { key } => key,
+        }
+    }
+}

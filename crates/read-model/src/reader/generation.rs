@@ -1,0 +1,372 @@
+//! Looking at one generation, visible or not, key by key: for `verify`, `show`, the sweep and the comparison before a swap.
+
+use ledger::{AccountId, OwnerId, Shard};
+use redis::{FromRedisValue as _, Pipeline, RedisError, Value};
+
+use super::{Bytes, Reader};
+use crate::{
+    AccountView, Checkpoint, Error, Generation, GenerationKeys, Place, StatementHeader, View,
+    codec::Malformed,
+};
+
+/// How many keys Redis looks at per step of a scan: all keys of the server, ours or not.
+const SCAN_COUNT: usize = 500;
+
+/// A place in a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScanCursor(u64);
+
+impl ScanCursor {
+    /// The beginning.
+    pub const START: Self = Self(0);
+}
+
+/// One step of a scan. It finds every key that is there from the scan's beginning to its end; some of them twice.
+#[derive(Debug, Clone)]
+pub struct ScanPage<T> {
+    /// What was found.
+    pub items: Vec<T>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<ScanCursor>,
+}
+
+/// One value that was found.
+#[derive(Debug, Clone)]
+pub struct Scanned<V> {
+    /// The account it is of.
+    pub account_id: AccountId,
+    /// The bytes it is packed in.
+    pub raw: Vec<u8>,
+    /// What they say.
+    pub value: Result<V, Malformed>,
+}
+
+/// The name of a key within its generation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Name {
+    /// Which prefix of the log the generation includes.
+    Checkpoint,
+    /// An account.
+    Account(AccountId),
+    /// An owner's account ids.
+    Owner(OwnerId),
+    /// How far a statement goes.
+    Header(AccountId),
+    /// A statement's newest entry.
+    Latest(AccountId),
+    /// A block of a statement.
+    Block(AccountId, i64),
+    /// A part of the transaction index.
+    Transactions(i64),
+    /// The trial balance.
+    Totals,
+}
+
+impl Name {
+    /// Reads the name of a key of a view; `None` for a key that the view does not have.
+    fn parse(view: View, name: &str) -> Option<Self> {
+        let account = |id: &str| AccountId::new(id).ok();
+        let number = |text: &str| text.parse::<i64>().ok().filter(|n| n.to_string() == text);
+        match (view, name.split_once(':')) {
+            (_, None) if name == "checkpoint" => Some(Self::Checkpoint),
+            (View::Totals, None) if name == "t" => Some(Self::Totals),
+            (View::Accounts, Some(("a", id))) => account(id).map(Self::Account),
+            (View::Accounts, Some(("o", id))) => OwnerId::new(id).ok().map(Self::Owner),
+            (View::Transactions, Some(("h", id))) => account(id).map(Self::Header),
+            (View::Transactions, Some(("l", id))) => account(id).map(Self::Latest),
+            (View::Transactions, Some(("t", part))) => number(part).map(Self::Transactions),
+            (View::Transactions, Some(("b", rest))) => {
+                let (id, block) = rest.rsplit_once(':')?;
+                Some(Self::Block(account(id)?, number(block)?))
+            }
+            _ => None,
+        }
+    }
+
+    /// The whole key.
+    #[must_use]
+    pub fn key(&self, keys: &GenerationKeys) -> String {
+        match self {
+            Self::Checkpoint => keys.checkpoint(),
+            Self::Account(id) => keys.account(id),
+            Self::Owner(id) => keys.owner(id),
+            Self::Header(id) => keys.header(id),
+            Self::Latest(id) => keys.latest(id),
+            Self::Block(id, block) => keys.numbered_block(id, *block),
+            Self::Transactions(part) => keys.transactions_part(*part),
+            Self::Totals => keys.totals(),
+        }
+    }
+}
+
+/// Some places of a generation and its checkpoint, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// What the generation included; `None` when its checkpoint is missing or cannot be read.
+    pub checkpoint: Option<Checkpoint>,
+    /// What the places held, in the order asked for; `None` is nothing. A member of a set has no bytes of its own.
+    pub values: Vec<Option<Vec<u8>>>,
+}
+
+/// All fields of a hash, and what was observed with them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFields {
+    /// The places asked for, and the checkpoint.
+    pub observed: Observed,
+    /// The fields, in any order; those whose name is no number are left out: nothing reads them.
+    pub fields: Vec<(i64, Vec<u8>)>,
+}
+
+/// One generation of a view on a shard.
+#[derive(Clone)]
+pub struct StoredGeneration {
+    reader: Reader,
+    shard: Shard,
+    keys: GenerationKeys,
+}
+
+impl Reader {
+    /// Looks at one generation, whether queries see it or not.
+    #[must_use]
+    pub fn generation(&self, view: View, shard: Shard, generation: Generation) -> StoredGeneration {
+        let keys = self.keys.view(view, shard).generation(generation);
+        StoredGeneration { reader: self.clone(), shard, keys }
+    }
+}
+
+impl StoredGeneration {
+    /// Its keys.
+    #[must_use]
+    pub fn keys(&self) -> &GenerationKeys {
+        &self.keys
+    }
+
+    /// Its shard.
+    #[must_use]
+    pub fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// What some places hold, together with the checkpoint, in one atomic step.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn observe(&self, places: &[Place]) -> Result<Observed, Error> {
+        let mut pipeline = redis::pipe();
+        self.ask(pipeline.atomic(), places);
+        let values = self.look("look at a generation", &mut pipeline).await?;
+        Ok(observed(places, values))
+    }
+
+    /// All fields of a block of a statement or of a part of the transaction index, with some places and the checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn fields(&self, places: &[Place], name: &Name) -> Result<StoredFields, Error> {
+        let mut pipeline = redis::pipe();
+        self.ask(pipeline.atomic(), places);
+        pipeline.cmd("HGETALL").arg(name.key(&self.keys));
+        let mut values = self.look("look at a hash", &mut pipeline).await?;
+        let hash = values.pop().unwrap_or(Value::Nil);
+        let fields = Vec::<(String, Vec<u8>)>::from_redis_value(hash)
+            .map_err(|error| Error::redis("look at a hash", error.into()))?;
+        let fields = fields.into_iter().filter_map(|(field, value)| {
+            let number: i64 = field.parse().ok()?;
+            (number.to_string() == field).then_some((number, value))
+        });
+        Ok(StoredFields { fields: fields.collect(), observed: observed(places, values) })
+    }
+
+    /// The account ids of an owner, as they are stored.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn members(&self, owner: &OwnerId) -> Result<Vec<String>, Error> {
+        let doing = "look at an owner";
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("ZRANGE").arg(self.keys.owner(owner)).arg(0).arg(-1);
+        let members = self.look(doing, &mut pipeline).await?.pop().unwrap_or(Value::Nil);
+        Vec::<String>::from_redis_value(members).map_err(|error| Error::redis(doing, error.into()))
+    }
+
+    /// A key of another type than ours reads as missing: whatever it holds, it is not what should be there.
+    async fn look(
+        &self,
+        doing: &'static str,
+        pipeline: &mut Pipeline,
+    ) -> Result<Vec<Value>, Error> {
+        pipeline.ignore_errors();
+        let answers: Vec<Result<Value, RedisError>> =
+            self.reader.connection.pipeline(doing, pipeline).await?;
+        let answers = answers.into_iter().map(|answer| match answer {
+            Err(error) if error.code() == Some("WRONGTYPE") => Ok(Value::Nil),
+            answer => answer.map_err(|error| Error::redis(doing, error)),
+        });
+        answers.collect()
+    }
+
+    fn ask(&self, pipeline: &mut Pipeline, places: &[Place]) {
+        pipeline.cmd("GET").arg(self.keys.checkpoint());
+        for place in places {
+            match place {
+                Place::Text { key } => pipeline.cmd("GET").arg(key),
+                Place::Field { key, field } => pipeline.cmd("HGET").arg(key).arg(field),
+                Place::Member { key, member } => pipeline.cmd("ZSCORE").arg(key).arg(member),
+                Place::Hash { key } => pipeline.cmd("HLEN").arg(key),
+            };
+        }
+    }
+
+    /// One step through the names of all keys. Names that this view does not have are left out and counted as foreign by nobody:
+    /// nothing reads them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn scan(&self, cursor: ScanCursor) -> Result<ScanPage<Name>, Error> {
+        let (next, keys) = self.scan_keys("", cursor).await?;
+        let parsed = keys.iter().filter_map(|key| {
+            let (_, view, _, name) = self.reader.keys.parse(key)?;
+            Name::parse(view, name)
+        });
+        Ok(ScanPage { items: parsed.collect(), next })
+    }
+
+    /// Which of the named keys differ from those of another generation, and both checkpoints at that moment. A difference
+    /// between two generations that stand at different checkpoints says nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn differing(
+        &self,
+        other: &Self,
+        names: &[Name],
+    ) -> Result<(Vec<Name>, [Option<Checkpoint>; 2]), Error> {
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        for keys in [&self.keys, &other.keys] {
+            pipeline.cmd("GET").arg(keys.checkpoint());
+            names.iter().for_each(|name| read_whole(&mut pipeline, name, keys));
+        }
+        let values = self.look("compare two generations", &mut pipeline).await?;
+        let (ours, theirs) = values.split_at(values.len() / 2);
+        let checkpoint = |side: &[Value]| {
+            let value = side.first().cloned().and_then(bytes)?;
+            Checkpoint::decode(&value).ok()
+        };
+        let pairs = ours.iter().zip(theirs).skip(1).zip(names);
+        let differing = pairs.filter(|((a, b), _)| sorted(a) != sorted(b));
+        let differing = differing.map(|(_, name)| name.clone()).collect();
+        Ok((differing, [checkpoint(ours), checkpoint(theirs)]))
+    }
+
+    /// One step through all accounts of a generation of the accounts view.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn scan_accounts(
+        &self,
+        cursor: ScanCursor,
+    ) -> Result<ScanPage<Scanned<AccountView>>, Error> {
+        self.scan_values("a:", cursor, AccountView::decode).await
+    }
+
+    /// One step through all statement headers of a generation of the transactions view.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn scan_headers(
+        &self,
+        cursor: ScanCursor,
+    ) -> Result<ScanPage<Scanned<StatementHeader>>, Error> {
+        self.scan_values("h:", cursor, |_, bytes| StatementHeader::decode(bytes)).await
+    }
+
+    async fn scan_values<V>(
+        &self,
+        kind: &str,
+        cursor: ScanCursor,
+        decode: impl Fn(&AccountId, &[u8]) -> Result<V, Malformed>,
+    ) -> Result<ScanPage<Scanned<V>>, Error> {
+        let (next, keys) = self.scan_keys(kind, cursor).await?;
+        let mut values = Vec::new();
+        if !keys.is_empty() {
+            let mut get = redis::cmd("MGET");
+            get.arg(&keys);
+            values = self.reader.connection.command("read what a scan found", &get).await?;
+        }
+        let found = keys.iter().zip(values).filter_map(|(key, raw): (_, Bytes)| {
+            let (_, _, _, name) = self.reader.keys.parse(key)?;
+            let account_id = AccountId::new(name.strip_prefix(kind)?).ok()?;
+            let raw = raw?; // gone since
+            let value = decode(&account_id, &raw);
+            Some(Scanned { account_id, raw, value })
+        });
+        Ok(ScanPage { items: found.collect(), next })
+    }
+
+    async fn scan_keys(
+        &self,
+        kind: &str,
+        cursor: ScanCursor,
+    ) -> Result<(Option<ScanCursor>, Vec<String>), Error> {
+        scan_step(&self.reader.connection, &self.keys.pattern(kind), cursor).await
+    }
+}
+
+/// One step through all keys that match.
+pub(crate) async fn scan_step(
+    connection: &crate::connection::Connection,
+    pattern: &str,
+    cursor: ScanCursor,
+) -> Result<(Option<ScanCursor>, Vec<String>), Error> {
+    let mut scan = redis::cmd("SCAN");
+    scan.arg(cursor.0).arg("MATCH").arg(pattern).arg("COUNT").arg(SCAN_COUNT);
+    let (next, keys): (u64, Vec<Vec<u8>>) = connection.command("scan", &scan).await?;
+    let keys = keys.into_iter().filter_map(|key| String::from_utf8(key).ok()).collect();
+    Ok(((next != 0).then_some(ScanCursor(next)), keys))
+}
+
+fn observed(places: &[Place], values: Vec<Value>) -> Observed {
+    let mut values = values.into_iter();
+    let checkpoint = values.next().and_then(bytes);
+    let values = values.zip(places).map(|(value, place)| match (place, value) {
+        (Place::Member { .. }, Value::Nil) | (Place::Hash { .. }, Value::Int(0)) => None,
+        (Place::Member { .. } | Place::Hash { .. }, _) => Some(Vec::new()),
+        (Place::Text { .. } | Place::Field { .. }, value) => bytes(value),
+    });
+    Observed {
+        checkpoint: checkpoint.and_then(|bytes| Checkpoint::decode(&bytes).ok()),
+        values: values.collect(),
+    }
+}
+
+fn bytes(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+fn read_whole(pipeline: &mut Pipeline, name: &Name, keys: &GenerationKeys) {
+    let key = name.key(keys);
+    match name {
+        Name::Checkpoint => pipeline.cmd("EXISTS").arg(key),
+        Name::Owner(_) => pipeline.cmd("ZRANGE").arg(key).arg(0).arg(-1),
+        Name::Block(..) | Name::Transactions(_) => pipeline.cmd("HGETALL").arg(key),
+        Name::Account(_) | Name::Header(_) | Name::Latest(_) | Name::Totals => {
+            pipeline.cmd("GET").arg(key)
+        }
+    };
+}
+
+/// The fields of a hash come in any order.
+fn sorted(value: &Value) -> Vec<Vec<u8>> {
+    let mut parts = match value {
+        Value::Array(items) => {
+            items.chunks(2).map(|pair| format!("{pair:?}").into_bytes()).collect()
+        }
+        other => vec![format!("{other:?}").into_bytes()],
+    };
+    parts.sort_unstable();
+    parts
+}

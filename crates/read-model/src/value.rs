@@ -1,0 +1,21 @@
+//! Packed values: what a key holds. Each begins with a format byte; a decoder knows exactly one format, and a changed
+//! format is a new [version](crate::View::version) of the view.
+
+mod account;
+mod checkpoint;
+mod entry;
+mod header;
+mod marks;
+mod totals;
+mod transaction_index;
+
+pub use account::AccountView;
+pub use checkpoint::Checkpoint;
+pub(crate) use checkpoint::{LOG_BYTES, POSITION_OFFSET};
+pub(crate) use entry::{BLOCK_ENTRIES, PLACEHOLDER, StoredEntry, block_of};
+pub use entry::{EntryKind, StatementEntry, dropped_blocks, oldest_kept};
+pub use header::StatementHeader;
+pub(crate) use header::latest;
+pub use marks::{HeadStamp, LogRecord};
+pub use totals::{CurrencyTotals, ShardTotals};
+pub(crate) use transaction_index::{IndexedTransaction, index_of};
