@@ -1,0 +1,126 @@
+//! Looking at the end of the log, again and again: which log it is, how far it goes, and when it was seen to go no further.
+//!
+//! Lag and staleness mean something on an idle log only because of this. It is also the one place where this projector says for which log
+//! it speaks; the shards are projected only while Redis is ours.
+
+use std::{sync::Arc, time::Duration};
+
+use event_store::{Head, LogIdentity};
+use futures::future::try_join_all;
+use ledger::Shard;
+use read_model::{HeadStamp, LogRecord, ViewStatus};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::{
+    Shared,
+    error::Stop,
+    metrics::{of_kind, of_view},
+    problems::Problems,
+};
+
+/// How often Redis is asked whether it still keeps what it is given: somebody may change its settings, or fail over.
+const POLICY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Looks at the end of the log for ever.
+pub(crate) async fn watch_head(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(shared.config.head_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut policy_checked: Option<Instant> = None;
+    loop {
+        ticks.tick().await;
+        let mut outcome = look(&shared).await;
+        let policy_due = policy_checked.is_none_or(|at| at.elapsed() >= POLICY_INTERVAL);
+        if outcome.is_ok() && policy_due {
+            outcome = shared.writer.check().await.map_err(Stop::from);
+            policy_checked = outcome.is_ok().then(Instant::now);
+        }
+        report(&shared, outcome).await;
+    }
+}
+
+async fn report(shared: &Shared, outcome: Result<(), Stop>) {
+    let Err(stop) = outcome else {
+        if shared.problems.report(Problems::HEAD, None).await {
+            tracing::info!("the log and the read model can be reached");
+        }
+        return;
+    };
+    if let Stop::OtherLog { .. } = stop {
+        shared.identity.send_replace(None);
+    }
+    shared.metrics.errors.get_or_create(&of_kind("head")).inc();
+    let error = anyhow::Error::new(stop);
+    if shared.problems.report(Problems::HEAD, Some(format!("{error:#}"))).await {
+        tracing::error!(error = format!("{error:#}"), "looking at the log fails");
+    }
+}
+
+async fn look(shared: &Shared) -> Result<(), Stop> {
+    // Before the log is asked: a view that includes the head that is found had all of the log at this time.
+    let seen_at_ms = shared.writer.now_ms().await?;
+    let log = shared.tail.reader().await?;
+    let (identity, is_standby) = futures::try_join!(log.identity(), log.is_standby())?;
+    let heads = identity.shards.shards().map(|shard| {
+        let log = &log;
+        async move {
+            let head = log.head(shard).await?;
+            Ok::<_, Stop>((shard, head.unwrap_or_else(|| identity.empty_head(shard))))
+        }
+    });
+    let heads: Vec<(Shard, Head)> = try_join_all(heads).await?;
+    shared.writer.claim(&record(&identity)).await?;
+    shared.identity.send_if_modified(|known| {
+        let is_news = known.as_ref() != Some(&identity);
+        if is_news {
+            tracing::info!(log.id = %identity.log_id, log.incarnation = identity.incarnation, shards = identity.shards.get(), "projecting a log");
+        }
+        *known = Some(identity);
+        is_news
+    });
+    // A copy of the log may lag behind it; its end proves nothing.
+    if !is_standby {
+        let stamps = heads.iter().map(|(shard, head)| {
+            let stamp = HeadStamp {
+                log_id: identity.log_id,
+                position: head.link.position,
+                recorded_at: head.recorded_at,
+                seen_at_ms,
+            };
+            (*shard, stamp)
+        });
+        shared.writer.stamp_heads(&stamps.collect::<Vec<_>>()).await?;
+    }
+    for status in shared.reader.status(identity.shards).await? {
+        if let Some((_, head)) = heads.iter().find(|(shard, _)| *shard == status.shard) {
+            measure_lag(shared, &status, head);
+        }
+    }
+    Ok(())
+}
+
+fn record(identity: &LogIdentity) -> LogRecord {
+    LogRecord {
+        log_id: identity.log_id,
+        first_log_id: identity.first_log_id,
+        incarnation: identity.incarnation,
+        shards: identity.shards,
+        renewed_at_ms: 0, // the script's to say
+    }
+}
+
+fn measure_lag(shared: &Shared, status: &ViewStatus, head: &Head) {
+    let Some(checkpoint) = status.visible.and_then(|visible| visible.checkpoint) else { return };
+    let label = of_view(status.view, status.shard);
+    let metrics = &shared.metrics;
+    let position = checkpoint.position.get();
+    metrics.position.get_or_create(&label).set(position);
+    let behind = head.link.position.get().saturating_sub(position).max(0);
+    metrics.lag_events.get_or_create(&label).set(behind);
+    let micros = |time: Option<ledger::Timestamp>| time.map_or(0, ledger::Timestamp::micros);
+    let behind_micros = match (behind, checkpoint.recorded_at) {
+        (0, _) | (_, None) => 0,
+        (_, included) => micros(head.recorded_at).saturating_sub(micros(included)).max(0),
+    };
+    let seconds = Duration::from_micros(behind_micros.unsigned_abs()).as_secs_f64();
+    metrics.lag_seconds.get_or_create(&label).set(seconds);
+}

@@ -1,0 +1,148 @@
+//! Reading everything anew: how the views stand in Redis, what has to be done about their generations, and whether the log still
+//! is what the checkpoints say.
+
+use event_store::{ChainLink, LogIdentity, LogReader};
+use futures::future::try_join_all;
+use ledger::{Position, Shard};
+use read_model::{Checkpoint, Generation, GenerationStatus, View, ViewStatus};
+use tokio::time::Instant;
+
+use crate::{
+    error::Stop,
+    janitor::Errand,
+    lifecycle::{self, Role},
+    metrics::of_view,
+    projection::Projection,
+    shard::{Known, ShardProjector},
+    track::{Group, Track, merge},
+};
+
+/// Reads how the shard stands, begins generations that are missing, has those dropped that have had their time.
+pub(crate) async fn load(
+    projector: &mut ShardProjector,
+    identity: LogIdentity,
+) -> Result<Known, Stop> {
+    let loaded_at = Instant::now();
+    let shared = projector.shared.clone();
+    let log = shared.tail.reader().await?;
+    let statuses =
+        try_join_all(View::ALL.map(|view| shared.writer.status(view, projector.shard))).await?;
+    let mut groups = Vec::new();
+    for status in &statuses {
+        let of_view = projector.unusable.iter().filter(|(view, _)| *view == status.view);
+        let unusable = of_view.map(|(_, generation)| *generation).collect();
+        let grace = shared.config.retired_grace;
+        let plan = lifecycle::plan(status, identity.log_id, &unusable, grace);
+        if let Some(generation) = plan.drop {
+            let (view, shard) = (status.view, status.shard);
+            // If it is busy, the next look will say so again.
+            _ = shared.errands.try_send(Errand::Drop { view, shard, generation });
+        }
+        let mut project = plan.project;
+        if let Some(reason) = plan.begin
+            && let Some(begun) = begin(projector, status, &identity, reason).await?
+        {
+            project.push((Role::Building, begun));
+        }
+        for (role, known) in project {
+            let Some(checkpoint) = known.checkpoint else { continue };
+            let track = track(projector, status.view, (role, known.generation), checkpoint).await?;
+            let link = link_of(&log, &identity, status.shard, &track.checkpoint).await?;
+            groups.push(Group { link, tracks: vec![track], at_head: false });
+        }
+    }
+    Ok(Known { identity, groups: merge(groups), loaded_at })
+}
+
+/// Begins a generation at the beginning of the log.
+async fn begin(
+    projector: &ShardProjector,
+    status: &ViewStatus,
+    identity: &LogIdentity,
+    reason: &'static str,
+) -> Result<Option<GenerationStatus>, Stop> {
+    let shared = &projector.shared;
+    let entries_max = match status.view {
+        View::Transactions => shared.config.statement_entries_max,
+        View::Accounts | View::Totals => 0,
+    };
+    let genesis = Checkpoint {
+        log_id: identity.log_id,
+        position: Position::ZERO,
+        hash: identity.genesis(status.shard).hash,
+        recorded_at: None,
+        entries_max,
+    };
+    let Some(generation) = shared.writer.begin(status, &genesis).await? else {
+        return Ok(None); // another projector was faster; the next look finds its generation
+    };
+    if status.building.is_some() {
+        _ = shared.errands.try_send(Errand::Orphans);
+    }
+    shared.metrics.generations_begun.get_or_create(&of_view(status.view, status.shard)).inc();
+    tracing::info!(
+        view.name = %status.view,
+        shard = status.shard.get(),
+        generation = generation.get(),
+        reason,
+        "generation begun"
+    );
+    Ok(Some(GenerationStatus { generation, checkpoint: Some(genesis) }))
+}
+
+async fn track(
+    projector: &ShardProjector,
+    view: View,
+    (role, generation): (Role, Generation),
+    checkpoint: Checkpoint,
+) -> Result<Track, Stop> {
+    let (checkpoint, projection) = match view {
+        View::Accounts | View::Transactions => {
+            (checkpoint, Projection::at_checkpoint(view, &checkpoint, Default::default()))
+        }
+        // Folded on from what is stored, so both are read in one step.
+        View::Totals => {
+            let read = projector.shared.writer.totals(projector.shard, generation).await;
+            let (checkpoint, totals) = read.map_err(|error| match error {
+                source @ (read_model::Error::Inconsistent { .. }
+                | read_model::Error::WrongType { .. }) => {
+                    Stop::Unusable { view, generation, source }
+                }
+                other => other.into(),
+            })?;
+            (checkpoint, Projection::at_checkpoint(view, &checkpoint, totals))
+        }
+    };
+    Ok(Track { view, generation, role, checkpoint, projection })
+}
+
+/// The place in the log that a checkpoint names, if the log still has it.
+async fn link_of(
+    log: &LogReader,
+    identity: &LogIdentity,
+    shard: Shard,
+    checkpoint: &Checkpoint,
+) -> Result<ChainLink, Stop> {
+    let found = match checkpoint.position {
+        Position::ZERO => Some(identity.genesis(shard)),
+        position => log.link_at(shard, position).await?,
+    };
+    if let Some(link) = found
+        && link.hash == checkpoint.hash
+    {
+        return Ok(link);
+    }
+    let position = checkpoint.position;
+    if log.is_standby().await? {
+        // A copy may lag behind the log that another projector reads.
+        let behind = format!("the standby has not come to position {position} of shard {shard}");
+        return Err(Stop::Log(event_store::Error::Unsafe(behind)));
+    }
+    let head = log.head(shard).await?.map_or(Position::ZERO, |head| head.link.position);
+    let finding = if head < position {
+        format!("the log has gone back: it ends at {head}, but the read model includes {position}")
+    } else {
+        "the log has another history than the read model".to_owned()
+    };
+    Err(Stop::Corrupt { shard, position, finding })
+}

@@ -1,0 +1,62 @@
+//! What is wrong right now, part by part: it decides whether the process calls itself ready.
+
+use std::collections::BTreeMap;
+
+use service_kit::health::Health;
+use tokio::sync::Mutex;
+
+/// The problems of all parts; the process is ready while there is none.
+pub(crate) struct Problems {
+    health: Health,
+    current: Mutex<BTreeMap<String, String>>,
+}
+
+impl Problems {
+    /// Not ready until the first look at the log has succeeded.
+    pub(crate) fn new(health: Health) -> Self {
+        let starting = [(Self::HEAD.to_owned(), "starting".to_owned())];
+        Self { health, current: Mutex::new(starting.into()) }
+    }
+
+    /// The part that looks at the end of the log.
+    pub(crate) const HEAD: &'static str = "log";
+
+    /// Says what is wrong with a part, or that nothing is any more. Whether that was news.
+    pub(crate) async fn report(&self, part: &str, problem: Option<String>) -> bool {
+        let mut current = self.current.lock().await;
+        let is_news = current.get(part) != problem.as_ref();
+        match problem {
+            Some(problem) => _ = current.insert(part.to_owned(), problem),
+            None => _ = current.remove(part),
+        }
+        if is_news {
+            let all: Vec<_> =
+                current.iter().map(|(part, what)| format!("{part}: {what}")).collect();
+            match all.is_empty() {
+                true => self.health.set_ready(true).await,
+                false => self.health.set_not_ready(all.join("; ")).await,
+            }
+        }
+        is_news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_problem_is_enough_not_to_be_ready() {
+        let health = Health::new(&[]).await;
+        let problems = Problems::new(health.clone());
+        assert!(!health.is_ready(), "not before the first look at the log");
+        assert!(problems.report(Problems::HEAD, None).await);
+        assert!(health.is_ready());
+        assert!(problems.report("shard 0", Some("LEDGER_CORRUPT".into())).await);
+        assert!(!problems.report("shard 0", Some("LEDGER_CORRUPT".into())).await, "no news");
+        assert!(!problems.report("shard 1", None).await);
+        assert_eq!(health.not_ready_reason().unwrap(), "shard 0: LEDGER_CORRUPT");
+        assert!(problems.report("shard 0", None).await);
+        assert!(health.is_ready());
+    }
+}

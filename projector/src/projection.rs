@@ -1,0 +1,212 @@
+//! Projections: from events to changes. Pure: no clock, no I/O; the same events always give the same changes, whoever
+//! folds them and however they are cut into pages.
+//!
+//! A new view is a file here, a [`View`], and its kinds of [`Change`].
+
+mod account;
+mod totals;
+mod transaction;
+
+pub(crate) use transaction::statement_entry;
+
+use std::collections::HashMap;
+
+use event_store::{OpenedAccount, RecordedEvent};
+use ledger::{AccountNumber, Position};
+use read_model::{Change, Checkpoint, ShardTotals, View};
+
+/// Some events of one shard, whole batches in order, and the openings of all accounts they touch.
+pub(crate) struct EventPage<'a> {
+    pub(crate) events: &'a [RecordedEvent],
+    pub(crate) openings: &'a HashMap<AccountNumber, OpenedAccount>,
+}
+
+/// An event that cannot be: the log is corrupt, or this binary is too old for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("position {position}: {finding}")]
+pub(crate) struct ImpossibleEvent {
+    pub(crate) position: Position,
+    pub(crate) finding: &'static str,
+}
+
+impl EventPage<'_> {
+    /// What was said when the account of an event was opened.
+    fn opened(&self, event: &RecordedEvent) -> Result<&OpenedAccount, ImpossibleEvent> {
+        self.openings.get(&event.account).ok_or(ImpossibleEvent {
+            position: event.position,
+            finding: "its account was never opened",
+        })
+    }
+}
+
+/// Folds pages into changes of one view.
+#[derive(Debug, Clone)]
+pub(crate) enum Projection {
+    /// Every account as it stands.
+    Accounts,
+    /// Statements; keeps the last `entries_max` entries per account, or all if 0.
+    Transactions { entries_max: u32 },
+    /// The trial balance; the only one that folds on what it has folded.
+    Totals(ShardTotals),
+}
+
+impl Projection {
+    /// Begins at the beginning of the log.
+    pub(crate) fn at_genesis(view: View, entries_max: u32) -> Self {
+        match view {
+            View::Accounts => Self::Accounts,
+            View::Transactions => Self::Transactions { entries_max },
+            View::Totals => Self::Totals(ShardTotals::default()),
+        }
+    }
+
+    /// Goes on from a checkpoint. `totals` are those that were read with it, in one step.
+    pub(crate) fn at_checkpoint(view: View, checkpoint: &Checkpoint, totals: ShardTotals) -> Self {
+        match view {
+            View::Accounts => Self::Accounts,
+            View::Transactions => Self::Transactions { entries_max: checkpoint.entries_max },
+            View::Totals => Self::Totals(totals),
+        }
+    }
+
+    /// The changes that a page makes. Later changes at the same place win.
+    pub(crate) fn fold(&mut self, page: &EventPage<'_>) -> Result<Vec<Change>, ImpossibleEvent> {
+        match self {
+            Self::Accounts => account::fold(page),
+            Self::Transactions { entries_max } => transaction::fold(page, *entries_max),
+            Self::Totals(totals) => totals::fold(page, totals),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod given {
+    //! Events for the tests of the projections.
+
+    use std::sync::Arc;
+
+    use ledger::{
+        AccountId, AccountState, Amount, Currency, Event, Opening, OwnerId, Shard, Status,
+        StreamVersion, Text, Timestamp,
+        event::{Entry, TransferEntry},
+    };
+
+    use super::*;
+
+    pub(crate) struct Log {
+        pub(crate) events: Vec<RecordedEvent>,
+        pub(crate) openings: HashMap<AccountNumber, OpenedAccount>,
+        states: HashMap<AccountNumber, AccountState>,
+    }
+
+    pub(crate) fn time(position: i64) -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000 + position).unwrap()
+    }
+
+    pub(crate) fn account_id(number: i32) -> AccountId {
+        AccountId::new(&format!("account-{number}")).unwrap()
+    }
+
+    fn text(text: &str) -> Option<Text> {
+        Some(Text::new(text).unwrap())
+    }
+
+    pub(crate) fn deposit(amount: i64) -> Event {
+        Event::MoneyDeposited(Entry {
+            amount: Amount::new(amount).unwrap(),
+            reference: text("salary"),
+            counterparty: None,
+            effective_at: None,
+        })
+    }
+
+    pub(crate) fn withdrawal(amount: i64) -> Event {
+        Event::MoneyWithdrawn(Entry {
+            amount: Amount::new(amount).unwrap(),
+            reference: None,
+            counterparty: None,
+            effective_at: None,
+        })
+    }
+
+    impl Log {
+        pub(crate) fn new() -> Self {
+            Self { events: Vec::new(), openings: HashMap::new(), states: HashMap::new() }
+        }
+
+        pub(crate) fn open(&mut self, number: i32) -> &mut Self {
+            let opening = Arc::new(Opening {
+                account_id: account_id(number),
+                owner_id: Some(OwnerId::new("owner").unwrap()),
+                currency: Currency::new("EUR").unwrap(),
+                labels: [].into(),
+            });
+            let opened_at = time(self.next_position().get());
+            let number = AccountNumber::new(number).unwrap();
+            self.openings.insert(number, OpenedAccount { opening: opening.clone(), opened_at });
+            self.happens(number.get(), Event::AccountOpened { opening, overdraft_limit: 0 })
+        }
+
+        pub(crate) fn happens(&mut self, number: i32, event: Event) -> &mut Self {
+            self.happens_with(number, event, None)
+        }
+
+        pub(crate) fn transfer(&mut self, from: i32, to: i32, amount: i64) -> &mut Self {
+            let side = |peer| TransferEntry {
+                amount: Amount::new(amount).unwrap(),
+                reference: None,
+                peer: account_id(peer),
+                effective_at: None,
+            };
+            let sent = self.next_position();
+            self.happens_with(from, Event::TransferSent(side(to)), Some(sent.plus(1)));
+            self.happens_with(to, Event::TransferReceived(side(from)), Some(sent))
+        }
+
+        fn happens_with(&mut self, number: i32, event: Event, peer: Option<Position>) -> &mut Self {
+            let account = AccountNumber::new(number).unwrap();
+            let before = self.states.get(&account).copied();
+            let state = ledger::evolve(before, &event).unwrap();
+            self.states.insert(account, state);
+            let position = self.next_position();
+            self.events.push(RecordedEvent {
+                shard: Shard::ZERO,
+                position,
+                recorded_at: time(position.get()),
+                account,
+                event,
+                state,
+                request_id: None,
+                peer: peer.map(|peer| (Shard::ZERO, peer)),
+            });
+            self
+        }
+
+        fn next_position(&self) -> Position {
+            Position::ZERO.plus(self.events.len() + 1)
+        }
+
+        /// What all events together change.
+        pub(crate) fn fold(&self, projection: &mut Projection) -> Vec<Change> {
+            let page = EventPage { events: &self.events, openings: &self.openings };
+            projection.fold(&page).unwrap()
+        }
+
+        /// What all events change, one page per event.
+        pub(crate) fn fold_one_by_one(&self, projection: &mut Projection) -> Vec<Change> {
+            let pages = self.events.chunks(1);
+            let pages = pages.map(|events| EventPage { events, openings: &self.openings });
+            pages.flat_map(|page| projection.fold(&page).unwrap()).collect()
+        }
+    }
+
+    pub(crate) fn state(version: i64, balance: i64) -> AccountState {
+        AccountState {
+            version: StreamVersion::new(version).unwrap(),
+            balance,
+            held: 0,
+            overdraft_limit: 0,
+            status: Status::Open,
+        }
+    }
+}

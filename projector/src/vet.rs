@@ -1,0 +1,231 @@
+//! Before a new generation takes the visible one's place, both are compared key by key; where they differ, the new one is compared with
+//! the log. This runs beside the projection, which moves both on meanwhile.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use ledger::Shard;
+use read_model::{Generation, Name, ScanCursor, StoredGeneration, SwapOutcome, View};
+use tokio::task::JoinSet;
+
+use crate::{
+    Shared,
+    error::Stop,
+    inspect::{self, Target},
+    janitor::Errand,
+    lifecycle::Role,
+    metrics::of_view,
+    shard::ShardProjector,
+    track::{Group, Track},
+};
+
+/// How often keys that differ are looked at again because the two generations stood at different places.
+const TRIES_MAX: usize = 200;
+
+/// How long between two such looks: two or three commits.
+const RETRY_AFTER: Duration = Duration::from_millis(5);
+
+/// How many differing keys are named in the log; all are counted.
+const NAMED_MAX: usize = 10;
+
+/// Which new generations may take the visible one's place.
+#[derive(Default)]
+pub(crate) struct Vetting {
+    verdicts: HashMap<(View, Generation), Verdict>,
+    running: JoinSet<Ended>,
+}
+
+/// Which generation was compared, and whether queries may see it.
+type Ended = ((View, Generation), Result<bool, Stop>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Pending,
+    Approved,
+    Rejected,
+}
+
+impl Vetting {
+    /// Ends when some comparison has come to its end; never, if none is under way.
+    pub(crate) async fn finished(&mut self) {
+        match self.running.join_next().await {
+            Some(ended) => self.note(ended),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn note(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+        match ended {
+            Ok((of, Ok(approved))) => {
+                let verdict = if approved { Verdict::Approved } else { Verdict::Rejected };
+                self.verdicts.insert(of, verdict);
+            }
+            Ok((of, Err(stop))) => {
+                self.verdicts.remove(&of); // begun again
+                let error = anyhow::Error::new(stop);
+                tracing::warn!(view.name = %of.0, generation = of.1.get(), error = format!("{error:#}"), "comparing generations fails; trying again");
+            }
+            Err(panicked) => tracing::error!(error = %panicked, "comparing generations ended"),
+        }
+    }
+}
+
+impl ShardProjector {
+    /// Lets queries see new generations that have come as far as the visible ones and are equal to them. Whether anything changed.
+    pub(crate) async fn swap_what_is_ready(&mut self, groups: &[Group]) -> Result<bool, Stop> {
+        while let Some(ended) = self.vetting.running.try_join_next() {
+            self.vetting.note(ended);
+        }
+        for group in groups {
+            for building in group.tracks.iter().filter(|track| track.role == Role::Building) {
+                let is_visible =
+                    |track: &&Track| track.role == Role::Visible && track.view == building.view;
+                let beside = group.tracks.iter().find(is_visible);
+                let ahead = groups.iter().flat_map(|group| &group.tracks).find(is_visible);
+                let ready = match (beside, ahead) {
+                    (Some(visible), _) => self.vetted(building, visible).await?,
+                    (None, Some(_)) => false, // still catching up
+                    // Nothing is visible that could be compared or continued.
+                    (None, None) => group.at_head,
+                };
+                if ready && self.swap(building).await? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a new generation has been found to be equal to the visible one, or right where that is wrong.
+    async fn vetted(&mut self, building: &Track, visible: &Track) -> Result<bool, Stop> {
+        let of = (building.view, building.generation);
+        match self.vetting.verdicts.get(&of) {
+            Some(Verdict::Approved) => return Ok(true),
+            Some(Verdict::Pending) => return Ok(false),
+            Some(Verdict::Rejected) => {
+                let (view, generation) = of;
+                self.shared.writer.forget_generation(view, self.shard, generation).await?;
+                _ = self.shared.errands.try_send(Errand::Drop {
+                    view,
+                    shard: self.shard,
+                    generation,
+                });
+                self.vetting.verdicts.remove(&of);
+                return Err(Stop::Conflict); // what is held in memory is no longer true
+            }
+            None => {}
+        }
+        self.vetting.verdicts.insert(of, Verdict::Pending);
+        let shared = self.shared.clone();
+        let (shard, visible) = (self.shard, visible.generation);
+        self.vetting.running.spawn(async move {
+            let verdict = vet(&shared, of.0, shard, visible, of.1).await;
+            (of, verdict)
+        });
+        Ok(false)
+    }
+
+    async fn swap(&mut self, building: &Track) -> Result<bool, Stop> {
+        let shared = self.shared.clone();
+        let (view, shard, generation) = (building.view, self.shard, building.generation);
+        let mut status = shared.writer.status(view, shard).await?;
+        if let Some(retired) = status.retired {
+            // Only one generation is kept to go back to.
+            let generation = retired.generation;
+            shared.writer.forget_generation(view, shard, generation).await?;
+            _ = shared.errands.try_send(Errand::Drop { view, shard, generation });
+            status = shared.writer.status(view, shard).await?;
+        }
+        let outcome = shared.writer.swap(&status, generation, Some(&building.checkpoint)).await?;
+        if outcome != SwapOutcome::Swapped {
+            return Ok(false);
+        }
+        shared.metrics.generations_swapped.get_or_create(&of_view(view, shard)).inc();
+        tracing::info!(
+            view.name = %view,
+            shard = shard.get(),
+            generation = generation.get(),
+            position = building.checkpoint.position.get(),
+            "generation visible"
+        );
+        Ok(true)
+    }
+}
+
+/// Compares the new generation with the visible one, and where they differ with the log. Whether queries may see it.
+async fn vet(
+    shared: &Arc<Shared>,
+    view: View,
+    shard: Shard,
+    visible: Generation,
+    building: Generation,
+) -> Result<bool, Stop> {
+    let [old, new] =
+        [visible, building].map(|generation| shared.reader.generation(view, shard, generation));
+    let differences = compare(&old, &new).await?;
+    let count = differences.len();
+    if count == 0 {
+        tracing::info!(view.name = %view, shard = shard.get(), generation = building.get(), "both generations are equal");
+        return Ok(true);
+    }
+    let label = of_view(view, shard);
+    let counted = u64::try_from(count).unwrap_or(u64::MAX);
+    shared.metrics.generation_differences.get_or_create(&label).inc_by(counted);
+    let named = differences.iter().take(NAMED_MAX).map(|name| format!("{name:?}"));
+    let named = named.collect::<Vec<_>>().join(", ");
+    let identity = (*shared.identity.borrow()).ok_or(Stop::Conflict)?;
+    let log = shared.background.reader().await?;
+    let target = Target::new(&shared.reader, view, shard, building);
+    let wrong = inspect::verify_target(&log, &identity, &target).await?;
+    if wrong.count == 0 {
+        tracing::error!(
+            view.name = %view, shard = shard.get(), differences = count, named,
+            "the visible generation differs from the new one, which is equal to the log"
+        );
+        return Ok(true);
+    }
+    tracing::error!(
+        view.name = %view, shard = shard.get(), differences = count, named, mismatches = wrong.count,
+        "the new generation differs from the log and is dropped"
+    );
+    Ok(false)
+}
+
+/// The keys in which two generations differ while both are at the same place of the log.
+async fn compare(old: &StoredGeneration, new: &StoredGeneration) -> Result<Vec<Name>, Stop> {
+    let mut differences = Vec::new();
+    for (side, other) in [(new, old), (old, new)] {
+        let mut cursor = Some(ScanCursor::START);
+        while let Some(at) = cursor {
+            let page = side.scan(at).await?;
+            for name in settled(side, other, page.items).await? {
+                if !differences.contains(&name) {
+                    differences.push(name);
+                }
+            }
+            cursor = page.next;
+        }
+    }
+    Ok(differences)
+}
+
+/// Which of the names still differ when both generations are at the same place.
+async fn settled(
+    side: &StoredGeneration,
+    other: &StoredGeneration,
+    names: Vec<Name>,
+) -> Result<Vec<Name>, Stop> {
+    let mut names = names;
+    for _ in 0..TRIES_MAX {
+        if names.is_empty() {
+            return Ok(names);
+        }
+        let (differing, checkpoints) = side.differing(other, &names).await?;
+        names = differing;
+        match checkpoints {
+            [Some(ours), Some(theirs)] if ours == theirs => return Ok(names),
+            [Some(_), Some(_)] => tokio::time::sleep(RETRY_AFTER).await,
+            _ => return Err(Stop::Conflict), // one of them is gone
+        }
+    }
+    Err(Stop::Conflict)
+}
