@@ -1,0 +1,9 @@
+//! The wire: requests in, domain questions on, answers and errors out.
+
+mod failure_log;
+mod request;
+mod response;
+mod service;
+pub(crate) mod status;
+
+pub(crate) use service::ReadGrpc;

@@ -1,0 +1,167 @@
+//! Answers, put on the wire.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ledger::{AccountId, Currency, OwnerId, Status, Text, Timestamp};
+use proto::read::{
+    AccountBalance, CurrencyTotals, GetBalanceResponse, GetReadModelStatusResponse, ReadMetadata,
+    ViewStatus,
+};
+use proto::types::{Account, AccountStatus, Direction, Money, Transaction, TransactionType};
+use read_model::{AccountView, EntryKind, StatementEntry};
+
+use crate::query::{Answer, Entry, ReadModelStatus, Totals, ViewProgress};
+
+/// Which prefix of the log an answer includes.
+pub(super) fn read<T>(answer: &Answer<T>) -> Option<ReadMetadata> {
+    Some(ReadMetadata {
+        as_of: answer.point.as_of().to_owned(),
+        as_of_time: answer.point.as_of_time().map(timestamp),
+        staleness: answer.staleness.map(duration),
+    })
+}
+
+pub(super) fn balance(answer: Answer<AccountView>) -> GetBalanceResponse {
+    let read = read(&answer);
+    let AccountBalance { account_id, balance, available, held, version } =
+        account_balance(&answer.value);
+    GetBalanceResponse { read, account_id, balance, available, held, version }
+}
+
+pub(super) fn account_balance(view: &AccountView) -> AccountBalance {
+    let currency = view.opening.currency;
+    AccountBalance {
+        account_id: view.opening.account_id.as_str().to_owned(),
+        balance: Some(money(currency, view.state.balance)),
+        available: Some(money(currency, available(view))),
+        held: Some(money(currency, view.state.held)),
+        version: view.state.version.get(),
+    }
+}
+
+pub(super) fn account(view: &AccountView) -> Account {
+    let AccountBalance { account_id, balance, available, held, version } = account_balance(view);
+    let status = match view.state.status {
+        Status::Open => AccountStatus::Open,
+        Status::Frozen => AccountStatus::Frozen,
+        Status::Closed => AccountStatus::Closed,
+    };
+    Account {
+        account_id,
+        owner_id: view.opening.owner_id.as_ref().map_or("", OwnerId::as_str).to_owned(),
+        currency_code: view.opening.currency.as_str().to_owned(),
+        balance,
+        available,
+        held,
+        overdraft_limit: view.state.overdraft_limit,
+        status: status.into(),
+        labels: view.opening.labels.clone(),
+        version,
+        open_time: Some(timestamp(view.opened_at)),
+        update_time: Some(timestamp(view.updated_at)),
+    }
+}
+
+pub(super) fn transaction(entry: &Entry) -> Transaction {
+    statement_line(&entry.account_id, entry.currency, &entry.entry)
+}
+
+pub(super) fn statement_line(
+    account_id: &AccountId,
+    currency: Currency,
+    entry: &StatementEntry,
+) -> Transaction {
+    let kind = match entry.kind {
+        EntryKind::Deposit => TransactionType::Deposit,
+        EntryKind::Withdrawal => TransactionType::Withdrawal,
+        EntryKind::BillPayment => TransactionType::BillPayment,
+        EntryKind::TransferSent => TransactionType::TransferSent,
+        EntryKind::TransferReceived => TransactionType::TransferReceived,
+    };
+    let direction = if entry.kind.is_credit() { Direction::Credit } else { Direction::Debit };
+    let text = |text: &Option<Text>| text.as_ref().map_or("", Text::as_str).to_owned();
+    Transaction {
+        transaction_id: entry.transaction_id.to_string(),
+        account_id: account_id.as_str().to_owned(),
+        r#type: kind.into(),
+        direction: direction.into(),
+        amount: Some(money(currency, entry.amount.minor_units())),
+        balance_after: Some(money(currency, entry.balance_after)),
+        version: entry.version.get(),
+        reference: text(&entry.reference),
+        counterparty: text(&entry.counterparty),
+        effective_time: entry.effective_at.map(timestamp),
+        commit_time: Some(timestamp(entry.recorded_at)),
+    }
+}
+
+pub(super) fn totals(totals: &BTreeMap<Currency, Totals>) -> Vec<CurrencyTotals> {
+    let on_the_wire = |(currency, totals): (&Currency, &Totals)| CurrencyTotals {
+        currency_code: currency.as_str().to_owned(),
+        account_count: totals.accounts,
+        deposits: totals.deposits.to_string(),
+        withdrawals: totals.withdrawals.to_string(),
+        in_transit: totals.in_transit.to_string(),
+        balances: totals.balances.to_string(),
+        balanced: totals.is_balanced(),
+    };
+    totals.iter().map(on_the_wire).collect()
+}
+
+pub(super) fn status(status: &ReadModelStatus) -> GetReadModelStatusResponse {
+    let read = ReadMetadata {
+        as_of: status.as_of.to_string(),
+        as_of_time: status.as_of_time.map(timestamp),
+        staleness: status.staleness.map(duration),
+    };
+    let views = status.views.iter().map(view_status).collect();
+    GetReadModelStatusResponse { read: Some(read), views }
+}
+
+fn view_status(progress: &ViewProgress) -> ViewStatus {
+    let status = &progress.status;
+    let building = status.building;
+    let building_position = building.and_then(|building| building.checkpoint);
+    ViewStatus {
+        view: status.view.name().to_owned(),
+        shard: status.shard.get().into(),
+        position: progress.position.get(),
+        head_position: status.head.map_or(0, |head| head.position.get()),
+        lag_events: progress.lag_events,
+        lag: progress.lag.map(duration),
+        generation: status.visible.map_or(0, |visible| visible.generation.get()),
+        building_generation: building.map_or(0, |building| building.generation.get()),
+        building_position: building_position.map_or(0, |checkpoint| checkpoint.position.get()),
+    }
+}
+
+fn money(currency: Currency, minor_units: i64) -> Money {
+    Money {
+        currency_code: currency.as_str().to_owned(),
+        minor_units,
+        display: currency.display(minor_units),
+    }
+}
+
+/// Fits an `i64`: what is held is never negative, and the rest never below minus the overdraft limit.
+fn available(view: &AccountView) -> i64 {
+    let available = view.state.available();
+    i64::try_from(available).unwrap_or(if available < 0 { i64::MIN } else { i64::MAX })
+}
+
+fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+    const MICROS: i64 = 1_000_000;
+    let nanos = time.micros().rem_euclid(MICROS) * 1000;
+    prost_types::Timestamp {
+        seconds: time.micros().div_euclid(MICROS),
+        nanos: i32::try_from(nanos).unwrap_or(0), // below a thousand million
+    }
+}
+
+fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0), // below a thousand million
+    }
+}

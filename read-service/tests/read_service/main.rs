@@ -1,0 +1,12 @@
+//! The service over real sockets and a real Redis, with a read model written as a projector writes it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
+mod answers;
+mod contract;
+mod errors;
+mod floor;
+mod lists;
+mod rebuild;
+mod support;
+mod waiting;
+mod weather;

@@ -1,0 +1,10 @@
+//! What the tests stand on.
+
+pub(crate) mod events;
+pub(crate) mod model;
+pub(crate) mod requests;
+pub(crate) mod service;
+
+pub(crate) use model::Model;
+pub(crate) use requests::*;
+pub(crate) use service::{Service, command, joined};
