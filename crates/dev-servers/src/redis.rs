@@ -77,8 +77,7 @@ impl Redis {
         let path = folder.join("redis");
         let log = folder.join("redis.log");
         blocking(move || {
-            let attempt = format!("make the folder {}", path.display());
-            fs::create_dir_all(&path).map_err(io_error(attempt))?;
+            Account::Own.create_folder(&path)?;
             stop_leftover(&path, &log)?;
             let password = Some(Uuid::new_v4().simple().to_string());
             Self::start(RedisFolder { path, log, password, is_temporary: false })

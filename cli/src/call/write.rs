@@ -1,0 +1,115 @@
+//! What all sub-commands that change something have in common.
+
+use std::{borrow::Cow, time::Duration};
+
+use clap::Args;
+use proto::write::write_service_client::WriteServiceClient;
+use tonic::{Response, Status};
+use uuid::Uuid;
+
+use super::{
+    Attempt, Patience, Undelivered, channel,
+    retry::{self},
+};
+use crate::{failure::Failure, settings::WriteAddr};
+
+/// One attempt may take so long before it is repeated.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where to send a command and under which id.
+#[derive(Args)]
+pub(crate) struct WriteArgs {
+    #[command(flatten)]
+    addr: WriteAddr,
+    /// The command's UUID; give that of an earlier call to repeat it safely [default: a new one]
+    #[arg(long, value_name = "UUID")]
+    request_id: Option<Uuid>,
+    /// How long to repeat a command whose outcome is not known
+    #[arg(long, default_value = "15s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    timeout: Duration,
+    /// Print the answer as JSON, with the field names of the contract
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl WriteArgs {
+    /// Sends the command, again if need be, and returns its id with the answer.
+    pub(crate) async fn send<R>(
+        &self,
+        send: impl AsyncFn(Attempt) -> Result<Response<R>, Status>,
+    ) -> Result<(Uuid, R), Failure> {
+        let addr = self.addr.get();
+        let client = WriteServiceClient::new(channel(&addr)?);
+        let request_id = self.request_id.unwrap_or_else(Uuid::now_v7);
+        let patience = Patience { total: self.timeout, attempt: ATTEMPT_TIMEOUT };
+        match retry::deliver(&client, request_id, patience, send).await {
+            Ok(response) => Ok((request_id, response)),
+            Err(undelivered) => Err(explain(undelivered, request_id, &addr).in_json(self.json)),
+        }
+    }
+}
+
+/// An error that says what to do with this very command.
+fn explain(undelivered: Undelivered, request_id: Uuid, addr: &str) -> Failure {
+    let again = shown_command(std::env::args(), Some(request_id));
+    match undelivered {
+        Undelivered::Refused(mut refusal) => {
+            refusal.metadata.insert("request_id".to_owned(), request_id.to_string());
+            refusal.into()
+        }
+        Undelivered::NotApplied(mut refusal) => {
+            refusal.next =
+                Some(format!("nothing was applied; when the service is back:\n  {again}"));
+            refusal.at(addr).into()
+        }
+        Undelivered::Unknown(mut refusal) => {
+            refusal.next = Some(format!(
+                "it is not known whether the command was applied. To learn it, and have it applied once in any \
+                 case, run:\n  {again}"
+            ));
+            refusal.at(addr).into()
+        }
+    }
+}
+
+/// This process's own command line, to be pasted into a shell, with the request id if it has none yet.
+pub(crate) fn shown_command(
+    args: impl Iterator<Item = String>,
+    request_id: Option<Uuid>,
+) -> String {
+    let mut words: Vec<String> = args.map(|word| quoted(&word).into_owned()).collect();
+    if let Some(id) = request_id
+        && !words.iter().any(|word| word.starts_with("--request-id"))
+    {
+        words.push(format!("--request-id {id}"));
+    }
+    words.join(" ")
+}
+
+/// As a shell wants it.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_repeats_a_call_can_be_pasted_and_names_its_request_id() {
+        let args = ["counterfoil", "deposit", "alice", "1 EUR", "--reference", "it's"];
+        let id = Uuid::from_u128(1);
+        let shown = shown_command(args.into_iter().map(str::to_owned), Some(id));
+        assert_eq!(
+            shown,
+            format!(r"counterfoil deposit alice '1 EUR' --reference 'it'\''s' --request-id {id}")
+        );
+        let again = shown_command(shown.split(' ').map(str::to_owned), Some(Uuid::from_u128(2)));
+        assert!(!again.contains(&Uuid::from_u128(2).to_string()), "{again}");
+    }
+}

@@ -1,0 +1,186 @@
+//! One shard of the log, from its beginning to its head.
+
+use event_store::{ChainLink, Error, LogIdentity, LogReader, RecordedBatch, RecordedEvent};
+use ledger::{Event, Position, Shard};
+
+use super::{findings::Findings, peers, states::States};
+use crate::failure::Failure;
+
+/// How many events are read at a time.
+const PAGE_EVENTS_MAX: usize = 2000;
+/// How many rows of a broken batch are looked at one by one.
+const BROKEN_ROWS_MAX: i64 = 10_000;
+
+/// Reads a shard and checks everything that can be recomputed.
+pub(super) async fn verify(
+    log: &LogReader,
+    identity: &LogIdentity,
+    shard: Shard,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let mut walk = Walk {
+        log,
+        shard,
+        link: identity.genesis(shard),
+        accounts: Some(0),
+        states: States::default(),
+        findings,
+    };
+    let mut page = PAGE_EVENTS_MAX;
+    loop {
+        match log.read_after(shard, &walk.link, page).await {
+            Ok(batches) if batches.is_empty() => break,
+            Ok(batches) => walk.take(&batches).await?,
+            // Again batch by batch, so that those before the broken one are taken as they are.
+            Err(Error::Corrupt { .. }) if page > 1 => {
+                page = 1;
+                continue;
+            }
+            Err(Error::Corrupt { position, finding, .. }) => {
+                walk.findings.add(shard, format!("from position {position}"), finding);
+                if !walk.step_over().await? {
+                    break;
+                }
+                page = PAGE_EVENTS_MAX;
+            }
+            Err(error) => return Err(Failure::other(error)),
+        }
+    }
+    walk.look_behind_the_head().await
+}
+
+struct Walk<'a> {
+    log: &'a LogReader,
+    shard: Shard,
+    /// The last batch that was passed.
+    link: ChainLink,
+    /// Accounts opened so far; unknown after a batch that was stepped over.
+    accounts: Option<i32>,
+    states: States,
+    findings: &'a mut Findings,
+}
+
+impl Walk<'_> {
+    /// Batches whose chain is in order.
+    async fn take(&mut self, batches: &[RecordedBatch]) -> Result<(), Failure> {
+        for batch in batches {
+            self.check_account_count(batch);
+            self.findings.looked_at("batches of the log", 1);
+            self.link = batch.link;
+        }
+        let events: Vec<RecordedEvent> =
+            batches.iter().flat_map(|batch| batch.events.iter().cloned()).collect();
+        self.check_events(&events).await
+    }
+
+    async fn check_events(&mut self, events: &[RecordedEvent]) -> Result<(), Failure> {
+        let missing = self.states.missing(events);
+        if !missing.is_empty() {
+            let found = self.log.states_at(self.shard, &missing).await.map_err(Failure::other)?;
+            for record in found {
+                self.states.learn(record.number, record.state);
+            }
+        }
+        for event in events {
+            if let Err(what) = self.states.check(event) {
+                let account = self.account_name(event).await;
+                self.findings.add(self.shard, format!("row {} ({account})", event.position), what);
+            }
+        }
+        self.states.shrink();
+        self.findings
+            .looked_at("events of the log", u64::try_from(events.len()).unwrap_or(u64::MAX));
+        peers::verify(self.log, events, self.findings).await
+    }
+
+    /// Accounts are numbered without a hole, and each batch says how many there are.
+    fn check_account_count(&mut self, batch: &RecordedBatch) {
+        let openings = |event: &&RecordedEvent| matches!(event.event, Event::AccountOpened { .. });
+        let opened = batch.events.iter().filter(openings).count();
+        let expected = self.accounts.zip(i32::try_from(opened).ok()).map(|(n, more)| n + more);
+        if let Some(expected) = expected.filter(|expected| *expected != batch.accounts) {
+            let place = format!("batch at {}", batch.first_position);
+            let what = format!("it counts {} accounts, but {expected} were opened", batch.accounts);
+            self.findings.add(self.shard, place, what);
+        }
+        self.accounts = Some(batch.accounts);
+    }
+
+    async fn account_name(&self, event: &RecordedEvent) -> String {
+        let openings = self.log.openings(self.shard, &[event.account]).await.unwrap_or_default();
+        match openings.get(&event.account) {
+            Some(opened) => format!("account {}", opened.opening.account_id),
+            None => format!("account number {}", event.account.get()),
+        }
+    }
+
+    /// Looks at the rows of the broken batch and goes on behind it, from what the next batch was chained to. False at
+    /// the end of the log.
+    async fn step_over(&mut self) -> Result<bool, Failure> {
+        let head = self.log.head(self.shard).await.map_err(Failure::other)?;
+        let Some(head) = head.map(|head| head.link.position) else { return Ok(false) };
+        let begin = self.link.position;
+        let mut position = begin;
+        let next = loop {
+            position = position.plus(1);
+            if position > head {
+                break None;
+            }
+            let link = self.log.link_at(self.shard, position).await.map_err(Failure::other)?;
+            if link.is_some() {
+                break link;
+            }
+        };
+        self.look_at_rows(begin, position.min(head)).await?;
+        self.accounts = None;
+        match next {
+            Some(link) => self.link = link,
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Names the rows whose states disagree; of others, that they are missing.
+    async fn look_at_rows(&mut self, after: Position, upto: Position) -> Result<(), Failure> {
+        let last = upto.get().min(after.get().saturating_add(BROKEN_ROWS_MAX));
+        let positions: Vec<Position> = (after.get() + 1..=last).filter_map(Position::new).collect();
+        let events = match self.log.events_at(self.shard, &positions).await {
+            Ok(events) => events,
+            Err(Error::Corrupt { position, finding, .. }) => {
+                self.findings.add(self.shard, format!("row {position}"), finding);
+                return Ok(());
+            }
+            Err(error) => return Err(Failure::other(error)),
+        };
+        let mut events = events;
+        events.sort_by_key(|event| event.position);
+        let is_there = |position: &Position| {
+            events.binary_search_by_key(position, |event| event.position).is_ok()
+        };
+        let missing: Vec<Position> =
+            positions.into_iter().filter(|position| !is_there(position)).collect();
+        for run in missing.chunk_by(|one, next| one.plus(1) == *next) {
+            let (first, last) = (run[0], run[run.len() - 1]);
+            let place = if first == last {
+                format!("row {first}")
+            } else {
+                format!("rows {first} to {last}")
+            };
+            self.findings.add(self.shard, place, "missing");
+            self.states.rows_are_missing();
+        }
+        self.check_events(&events).await
+    }
+
+    /// Rows that no batch holds.
+    async fn look_behind_the_head(&mut self) -> Result<(), Failure> {
+        let behind = [self.link.position.plus(1)];
+        let found = self.log.events_at(self.shard, &behind).await.map_err(Failure::other)?;
+        let head = self.log.head(self.shard).await.map_err(Failure::other)?;
+        let head = head.map_or(Position::ZERO, |head| head.link.position);
+        for event in found.iter().filter(|event| event.position > head) {
+            self.findings.add(self.shard, format!("row {}", event.position), "no batch holds it");
+        }
+        Ok(())
+    }
+}

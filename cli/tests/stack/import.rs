@@ -1,0 +1,187 @@
+//! Real bank statements go in through the write service, and the read service answers with the bank's own balances.
+
+use std::{collections::BTreeMap, fs, process::Stdio};
+
+use crate::support::{Stack, Stores, eventually, number, send_signal, statements};
+use serde_json::Value;
+
+/// The account that overdraws.
+const OVERDRAWN: &str = "cz-5868";
+
+/// Every account's balances by the bank, oldest first.
+fn banks_balances() -> BTreeMap<String, Vec<i64>> {
+    let mut balances: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for line in fs::read_to_string(statements()).unwrap().lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        balances.entry(cells[1].to_owned()).or_default().push(cells[8].parse().unwrap());
+    }
+    balances
+}
+
+/// Every account's balances by the read service's statements, oldest first.
+fn served_balances(stack: &Stack) -> BTreeMap<String, Vec<i64>> {
+    let accounts = banks_balances().into_keys();
+    let balances = accounts.map(|account| {
+        let statement = stack.json(&["statement", &account, "--all"]);
+        let entries = statement["transactions"].as_array().unwrap().iter().rev();
+        let balances = entries.map(|entry| number(&entry["balanceAfter"]["minorUnits"])).collect();
+        (account, balances)
+    });
+    balances.collect()
+}
+
+fn import(stack: &Stack, options: &[&str]) -> (i32, Value) {
+    let file = statements();
+    let args = [&["import", file.to_str().unwrap(), "--json"], options].concat();
+    let answer = stack.run(&args);
+    (answer.code(), answer.json())
+}
+
+/// Brings everything in, the account that overdraws included.
+fn complete(stack: &Stack) {
+    wait_for_account(stack, OVERDRAWN);
+    stack.must(&["set-overdraft-limit", OVERDRAWN, "3370.30", "CZK"]);
+    let (code, report) = import(stack, &["--retry-refused"]);
+    assert_eq!((code, &report["complete"]), (0, &Value::Bool(true)), "{report:#}");
+    wait_until_caught_up(stack);
+}
+
+/// The read side follows at a small distance.
+fn wait_until_caught_up(stack: &Stack) {
+    eventually("the views have all of the log", || {
+        let status = stack.json(&["status"]);
+        let verified = stack.run(&["verify"]).code() == 0;
+        verified && status["views"].as_array().unwrap().iter().all(|view| view["lagEvents"] == "0")
+    });
+}
+
+fn wait_for_account(stack: &Stack, account: &str) {
+    eventually("the account can be read", || stack.run(&["account", account]).code() == 0);
+}
+
+fn expect_the_banks_state(stack: &Stack) {
+    let (bank, served) = (banks_balances(), served_balances(stack));
+    for (account, balances) in &bank {
+        assert_eq!(&served[account], balances, "{account}");
+    }
+    let totals = stack.json(&["totals"]);
+    let czk = &totals["totals"].as_array().unwrap()[0];
+    assert_eq!((&czk["currencyCode"], &czk["balanced"]), (&"CZK".into(), &true.into()));
+    let sum: i64 = bank.values().map(|balances| balances.last().unwrap()).sum();
+    assert_eq!(number(&czk["balances"]), sum);
+    stack.must(&["verify"]);
+}
+
+#[tokio::test]
+async fn every_balance_after_every_entry_is_the_banks_own() {
+    let stack = Stack::start(&Stores::fresh().await);
+    let file = statements();
+    let answer = stack.run(&["import", file.to_str().unwrap()]);
+    assert_eq!(answer.code(), 1, "{}", answer.out());
+    for part in [
+        "2785 rows of 171 accounts",
+        "line 303: cz-5868 withdraw 20991.00 CZK (transaction 1730586): refused",
+        "INSUFFICIENT_FUNDS",
+        "held back behind it: 31 rows, lines 312, 360",
+        "counterfoil set-overdraft-limit cz-5868 3370.30 CZK",
+        "--retry-refused",
+    ] {
+        assert!(answer.out().contains(part), "{part} in {}", answer.out());
+    }
+    let (code, report) = import(&stack, &[]);
+    assert_eq!(code, 1);
+    let stopped = report["accountsStopped"].as_array().unwrap();
+    assert_eq!((stopped.len(), &stopped[0]["account"]), (1, &OVERDRAWN.into()));
+    assert_eq!(stopped[0]["heldBackLines"].as_array().unwrap().len(), 31);
+
+    complete(&stack);
+    expect_the_banks_state(&stack);
+}
+
+#[tokio::test]
+async fn the_same_file_twice_changes_nothing() {
+    let stack = Stack::start(&Stores::fresh().await);
+    import(&stack, &[]);
+    complete(&stack);
+    let before = stack.head();
+    for options in [&[][..], &["--retry-refused"]] {
+        let (code, report) = import(&stack, options);
+        assert_eq!(code, 0, "{report:#}");
+        assert_eq!((&report["applied"], &report["appliedBefore"]), (&0.into(), &2785.into()));
+    }
+    wait_until_caught_up(&stack);
+    assert_eq!(stack.head(), before);
+}
+
+#[tokio::test]
+async fn rows_of_another_namespace_are_other_rows() {
+    let stack = Stack::start(&Stores::fresh().await);
+    import(&stack, &[]);
+    let (code, report) = import(&stack, &["--namespace", "another bank"]);
+    assert_eq!(code, 1);
+    assert_eq!(report["appliedBefore"], 0);
+}
+
+#[tokio::test]
+async fn an_import_that_is_killed_anywhere_goes_on_when_it_is_run_again() {
+    let stack = Stack::start(&Stores::fresh().await);
+    let file = statements();
+    for reached in [10, 400, 1700] {
+        let mut command = stack.command(&["import", file.to_str().unwrap(), "--concurrency", "1"]);
+        let mut process = command.stdout(Stdio::null()).spawn().unwrap();
+        eventually("a part is imported", || stack.head() >= reached);
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    import(&stack, &[]);
+    complete(&stack);
+    expect_the_banks_state(&stack);
+}
+
+#[tokio::test]
+async fn an_import_ends_in_the_same_state_whichever_service_is_killed_meanwhile() {
+    let stores = Stores::fresh().await;
+    for (service, reached) in [("write-service", 200), ("projector", 900), ("read-service", 1600)] {
+        let stack = Stack::start(&stores);
+        let file = statements();
+        let args = ["import", file.to_str().unwrap(), "--concurrency", "1", "--patience", "1s"];
+        let mut importing = stack.command(&args).stdout(Stdio::null()).spawn().unwrap();
+        eventually("a part is imported", || stack.head() >= reached);
+        send_signal("KILL", stack.service(service));
+        let (_, ended) = stack.wait(); // one part gone is all gone, and said so
+        assert_eq!(ended.code(), Some(3), "{service}");
+        let code = importing.wait().unwrap().code();
+        assert_eq!(code, Some(3), "{service}");
+    }
+    let stack = Stack::start(&stores);
+    import(&stack, &[]);
+    complete(&stack);
+    expect_the_banks_state(&stack);
+}
+
+#[tokio::test]
+async fn a_malformed_file_is_refused_before_anything_is_sent() {
+    let stack = Stack::start(&Stores::fresh().await);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("statements.csv");
+    let text = "transaction,account,command,currency,amount\n1,a,deposit,EUR,1.00\n1,a,deposit,EUR,1.234\n";
+    fs::write(&file, text).unwrap();
+    let answer = stack.run(&["import", file.to_str().unwrap()]);
+    assert_eq!(answer.code(), 2);
+    assert!(answer.err().contains("line 3: amount \"1.234\" is not"), "{}", answer.err());
+    assert_eq!(stack.run(&["account", "a"]).code(), 1);
+}
+
+#[tokio::test]
+async fn a_balance_that_is_not_the_banks_is_reported_by_line() {
+    let stack = Stack::start(&Stores::fresh().await);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("statements.csv");
+    let text = "transaction,account,command,currency,amount,balance_after\n\
+                1,a,deposit,EUR,1.00,1.00\n2,a,deposit,EUR,1.00,2.50\n3,a,withdraw,EUR,1.00,1.00\n";
+    fs::write(&file, text).unwrap();
+    let answer = stack.run(&["import", file.to_str().unwrap()]);
+    assert_eq!(answer.code(), 1);
+    let expected = "line 3: a stands at 2.00 EUR, but the file says 2.50 EUR";
+    assert!(answer.out().contains(expected), "{}", answer.out());
+}

@@ -1,0 +1,8 @@
+//! `counterfoil` with real services and stores.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
+mod calls;
+mod import;
+mod support;
+mod up;
+mod verify;
