@@ -1,0 +1,90 @@
+//! What `counterfoil verify` notices, and what the sweep repairs by itself.
+#![allow(clippy::unwrap_used, reason = "a test says where it failed by failing there")]
+
+use system_tests::{Size, System, load, oracle, until};
+
+async fn system_with_some_history() -> System {
+    let system = System::start(Size::smallest(1)).await;
+    load::open_accounts(&system, 5).await;
+    oracle::the_read_model_matches(&system).await;
+    system
+}
+
+/// Edits as only a superuser can, and sees that `verify` names the place.
+async fn notices(edit: &str, named: &str) {
+    let system = system_with_some_history().await;
+    system.as_superuser(edit).await;
+    let (code, output) = system.counterfoil(&["verify"]).await;
+    assert_eq!(code, 1, "{edit}: {output}");
+    assert!(output.contains(named), "{edit}: {named:?} is not named in:\n{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_notices_an_edited_row() {
+    notices("UPDATE counterfoil.events SET balance = balance + 1 WHERE position = 4", "4").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_notices_a_deleted_row() {
+    notices("DELETE FROM counterfoil.events WHERE position = 3", "3").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_notices_a_batch_that_was_deleted_in_the_middle() {
+    notices(
+        "DELETE FROM counterfoil.events WHERE position = 5; DELETE FROM counterfoil.batches WHERE first_position = 5",
+        "5",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_notices_a_tail_that_was_cut_off() {
+    notices(
+        "DELETE FROM counterfoil.events WHERE position >= 9; DELETE FROM counterfoil.batches WHERE first_position >= 9",
+        "8",
+    )
+    .await;
+}
+
+/// The key that holds an account's balance.
+async fn account_key(system: &System) -> String {
+    let keys: Vec<String> = system.on_redis(&["KEYS", "*:a:account-2"]).await;
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    keys[0].clone()
+}
+
+async fn notices_and_repairs(edit: impl AsyncFn(&System, &str)) {
+    let mut system = system_with_some_history().await;
+    let key = account_key(&system).await;
+    // Nothing repairs it while nobody sweeps.
+    for projector in &mut system.projectors {
+        projector.kill().await;
+    }
+    edit(&system, &key).await;
+    let (code, output) = system.counterfoil(&["verify"]).await;
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("account-2"), "{output}");
+    for projector in &mut system.projectors {
+        projector.restart();
+    }
+    until("the sweep has repaired it", || async { system.counterfoil(&["verify"]).await.0 == 0 })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_balance_edited_in_redis_is_noticed_and_repaired() {
+    notices_and_repairs(async |system, key| {
+        let other: Vec<String> = system.on_redis(&["KEYS", "*:a:account-3"]).await;
+        let _: i64 = system.on_redis(&["COPY", &other[0], key, "REPLACE"]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_deleted_in_redis_is_noticed_and_repaired() {
+    notices_and_repairs(async |system, key| {
+        let _: i64 = system.on_redis(&["DEL", key]).await;
+    })
+    .await;
+}
