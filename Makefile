@@ -1,0 +1,59 @@
+# `make run` and `make test` are all most people need; `make check` is what CI runs first.
+
+# Found also where rustup put it and the shell does not look.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+# Handed to `counterfoil up`, e.g. make run ARGS="--shards 4".
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: run test test-clients check fmt clippy doc deny proto-check ci clean help
+
+help:
+	@echo "make run           the whole system on this machine, with servers of its own"
+	@echo "make test          every test in Rust"
+	@echo "make test-clients  the services as clients in other languages see them"
+	@echo "make check         formatting, lints, tests, documentation"
+	@echo "make proto-check   the contract: style, format, compatibility"
+	@echo "make ci            everything above but run"
+	@echo "make clean         removes what was built; data in .counterfoil stays"
+
+run:
+	scripts/setup.sh
+	cargo build --release -p cli -p write-service -p projector -p read-service
+	target/release/counterfoil up $(ARGS)
+
+test:
+	scripts/setup.sh
+	cargo test --workspace
+
+test-clients:
+	scripts/setup.sh clients
+	cargo build -p cli -p write-service -p projector -p read-service
+	scripts/test-clients.sh
+
+check: fmt clippy test doc deny
+
+fmt:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Advisories come over the network and the tool takes minutes to build: not required, but said.
+deny:
+	@if command -v cargo-deny >/dev/null; then cargo deny check; \
+	else echo "deny: cargo-deny is not installed, dependencies were NOT checked"; fi
+
+proto-check:
+	scripts/setup.sh proto
+	scripts/proto-check.sh
+
+ci:
+	.ci/run
+
+clean:
+	cargo clean
