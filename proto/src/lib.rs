@@ -4,6 +4,7 @@
 #![allow(
     missing_docs,
     unreachable_pub,
+    clippy::allow_attributes_without_reason,
     clippy::doc_markdown,
     clippy::too_long_first_doc_paragraph,
     clippy::large_futures,

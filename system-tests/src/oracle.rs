@@ -67,7 +67,7 @@ pub fn the_log_is_sound(log: &[RecordedEvent]) {
     let mut next: HashMap<Shard, Position> = HashMap::new();
     let (mut came_in, mut in_transit) = (0_i128, 0_i128);
     for event in log {
-        let position = next.entry(event.shard).or_insert(Position::ZERO.plus(1));
+        let position = next.entry(event.shard).or_insert_with(|| Position::ZERO.plus(1));
         assert_eq!(event.position, *position, "shard {}", event.shard);
         *position = position.plus(1);
         let state = states.remove(&(event.shard, event.account));

@@ -28,8 +28,9 @@ pub struct ShardPart {
     pub rows: Vec<EventRow>,
 }
 
-/// One attempt to append rows to one or several shards. Made anew for every try: no two have the same digest, so whatever
-/// batch stands at its place, other than itself, proves that this one and all that follow it are not in the log.
+/// One attempt to append rows to one or several shards.
+///
+/// Made anew for every try: no two have the same digest, so whatever batch stands at its place, other than itself, proves that this one and all that follow it are not in the log.
 #[derive(Debug)]
 pub struct Attempt {
     log_id: LogId,

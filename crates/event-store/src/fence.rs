@@ -36,8 +36,8 @@ impl Control {
         self.connection.client.is_closed()
     }
 
-    /// Ends every server process whose application name begins with `name`, and waits until none is left. What they have
-    /// committed is in the log now; what they have not will never be.
+    /// Ends every server process with this application name, and waits until none is left. What they have committed is in
+    /// the log now; what they have not will never be.
     ///
     /// # Errors
     /// When the database fails, or one is still there after `patience`.
@@ -49,7 +49,7 @@ impl Control {
                 .client
                 .query(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                     WHERE starts_with(application_name, $1) AND datname = current_database()",
+                     WHERE application_name = $1 AND datname = current_database()",
                     &[/* $1 name */ &name],
                 )
                 .await

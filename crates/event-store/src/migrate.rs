@@ -22,8 +22,9 @@ const MIGRATIONS: [(&str, &str); 3] = [
     ("0003_roles", include_str!("../migrations/0003_roles.sql")),
 ];
 
-/// Brings the schema up to date and creates the log if there is none. Safe to run from several replicas at once, and
-/// again. `shards` counts only when the log is created; it is for life, so `None` means: whatever is there, or 1.
+/// Brings the schema up to date and creates the log if there is none.
+///
+/// Safe to run from several replicas at once, and again. `shards` counts only when the log is created; it is for life, so `None` means: whatever is there, or 1.
 ///
 /// # Errors
 /// [`Error::Settings`] when the log has another number of shards than `shards`, when a migration was edited, or when the

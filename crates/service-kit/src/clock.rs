@@ -23,9 +23,7 @@ impl Clock {
     /// A clock that [`Clock::shift`] moves, for tests; its clones move with it.
     #[must_use]
     pub fn shifted() -> Self {
-        Self {
-            offset_ms: Some(Arc::default()),
-        }
+        Self { offset_ms: Some(Arc::default()) }
     }
 
     /// Moves a shifted clock by so many milliseconds, backwards if negative. The system's clock
@@ -38,10 +36,7 @@ impl Clock {
 
     /// The time now.
     #[must_use]
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the one place that asks the system"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
     pub fn now(&self) -> SystemTime {
         let system = SystemTime::now();
         let Some(offset_ms) = &self.offset_ms else {
@@ -49,11 +44,8 @@ impl Clock {
         };
         let offset_ms = offset_ms.load(Ordering::Relaxed);
         let distance = Duration::from_millis(offset_ms.unsigned_abs());
-        let shifted = if offset_ms < 0 {
-            system.checked_sub(distance)
-        } else {
-            system.checked_add(distance)
-        };
+        let shifted =
+            if offset_ms < 0 { system.checked_sub(distance) } else { system.checked_add(distance) };
         shifted.unwrap_or(system)
     }
 

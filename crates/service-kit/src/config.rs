@@ -116,11 +116,8 @@ impl RuntimeFlavor {
                 thread::available_parallelism().is_ok_and(|n| n.get() <= SINGLE_THREAD_CORES_MAX)
             }
         };
-        let mut builder = if single {
-            Builder::new_current_thread()
-        } else {
-            Builder::new_multi_thread()
-        };
+        let mut builder =
+            if single { Builder::new_current_thread() } else { Builder::new_multi_thread() };
         builder.enable_all().build()
     }
 
@@ -150,10 +147,7 @@ pub fn millis(text: &str) -> Result<Duration, ParseIntError> {
 /// Settings belong into clap arguments. This is for what is no setting of a service, such as the
 /// servers that tests are told to use.
 #[must_use]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "this is the one place that reads the environment"
-)]
+#[allow(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 pub fn env_var(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -210,13 +204,8 @@ mod tests {
 
     #[test]
     fn a_url_that_makes_no_sense_is_not_echoed_by_the_argument_parser() {
-        let broken = [
-            "service",
-            "--database-url",
-            "postgres://cf:hunter2",
-            "--redis-url",
-            "hunter2",
-        ];
+        let broken =
+            ["service", "--database-url", "postgres://cf:hunter2", "--redis-url", "hunter2"];
         let args = Everything::try_parse_from(broken).unwrap();
         assert!(!format!("{args:?}").contains("hunter2"));
     }
@@ -225,21 +214,16 @@ mod tests {
     fn urls_from_the_environment_stay_out_of_the_help_text() {
         let command = Everything::command();
         for name in ["database_url", "redis_url"] {
-            let arg = command
-                .get_arguments()
-                .find(|arg| arg.get_id() == name)
-                .unwrap();
+            let arg = command.get_arguments().find(|arg| arg.get_id() == name).unwrap();
             assert!(arg.is_hide_env_values_set(), "{name}");
         }
     }
 
     #[test]
     fn both_runtime_flavors_run_a_future_with_timers() {
-        for flavor in [
-            RuntimeFlavor::Auto,
-            RuntimeFlavor::CurrentThread,
-            RuntimeFlavor::MultiThread,
-        ] {
+        for flavor in
+            [RuntimeFlavor::Auto, RuntimeFlavor::CurrentThread, RuntimeFlavor::MultiThread]
+        {
             let outcome = flavor.block_on(async {
                 tokio::time::timeout(Duration::from_secs(5), async { 7 }).await
             });

@@ -68,11 +68,7 @@ impl Deadline {
     pub fn after(timeout: Duration) -> Self {
         let now = Instant::now();
         // Beyond what the clock can express is as good as a day: no call waits that long.
-        Self {
-            at: now
-                .checked_add(timeout)
-                .unwrap_or(now + Duration::from_secs(86_400)),
-        }
+        Self { at: now.checked_add(timeout).unwrap_or(now + Duration::from_secs(86_400)) }
     }
 
     /// The instant.
@@ -112,10 +108,7 @@ impl<S> Layer<S> for Deadlines {
     type Service = DeadlinesService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        DeadlinesService {
-            inner,
-            side: self.side,
-        }
+        DeadlinesService { inner, side: self.side }
     }
 }
 
@@ -141,30 +134,16 @@ where
     fn call(&mut self, mut request: Request<Req>) -> Self::Future {
         let side = self.side;
         let Some(timeout) = grpc_timeout(request.headers()) else {
-            return DeadlineFuture {
-                inner: Some(self.inner.call(request)),
-                late: None,
-                side,
-            };
+            return DeadlineFuture { inner: Some(self.inner.call(request)), late: None, side };
         };
         if timeout < SHORTEST {
-            return DeadlineFuture {
-                inner: None,
-                late: None,
-                side,
-            };
+            return DeadlineFuture { inner: None, late: None, side };
         }
         let margin = MARGIN_MAX.min(timeout / 10);
-        request
-            .extensions_mut()
-            .insert(Deadline::after(timeout - margin));
+        request.extensions_mut().insert(Deadline::after(timeout - margin));
         // Half the margin after the handler's own deadline, half before tonic's.
         let late = tokio::time::sleep_until(Deadline::after(timeout - margin / 2).at());
-        DeadlineFuture {
-            inner: Some(self.inner.call(request)),
-            late: Some(late),
-            side,
-        }
+        DeadlineFuture { inner: Some(self.inner.call(request)), late: Some(late), side }
     }
 }
 
@@ -204,8 +183,7 @@ where
 fn not_begun(side: Side) -> Status {
     let message = "the deadline had passed before the call began";
     let error = ErrorStatus::new(Code::DeadlineExceeded, "DEADLINE_BEFORE_START", message);
-    side.with_applied((error.retry_after(RETRY_DELAY), Applied::No))
-        .into_status()
+    side.with_applied((error.retry_after(RETRY_DELAY), Applied::No)).into_status()
 }
 
 /// The handler knows more than this layer, which therefore claims nothing.
@@ -215,8 +193,7 @@ fn not_answered(side: Side) -> Status {
         Side::Read => "DEADLINE_PASSED",
     };
     let error = ErrorStatus::new(Code::DeadlineExceeded, reason, "the deadline passed");
-    side.with_applied((error.retry_after(RETRY_DELAY), Applied::Unknown))
-        .into_status()
+    side.with_applied((error.retry_after(RETRY_DELAY), Applied::Unknown)).into_status()
 }
 
 #[cfg(test)]
@@ -240,34 +217,17 @@ mod tests {
         assert_eq!(read("2u"), Some(Duration::from_micros(2)));
         assert_eq!(read("82n"), Some(Duration::from_nanos(82)));
         assert_eq!(read("0n"), Some(Duration::ZERO));
-        assert_eq!(
-            read("99999999H"),
-            Some(Duration::from_secs(99_999_999 * 60 * 60))
-        );
+        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 60 * 60)));
     }
 
     #[test]
     fn a_malformed_timeout_is_as_good_as_none() {
-        for value in [
-            "",
-            "S",
-            "5",
-            "5s",
-            "+5S",
-            "-5S",
-            "5.5S",
-            " 5S",
-            "123456789S",
-            "5SS",
-        ] {
+        for value in ["", "S", "5", "5s", "+5S", "-5S", "5.5S", " 5S", "123456789S", "5SS"] {
             assert_eq!(read(value), None, "{value:?}");
         }
         assert_eq!(grpc_timeout(&HeaderMap::new()), None);
         let mut headers = HeaderMap::new();
-        headers.insert(
-            "grpc-timeout",
-            HeaderValue::from_bytes(b"5\xc3\xa4").unwrap(),
-        );
+        headers.insert("grpc-timeout", HeaderValue::from_bytes(b"5\xc3\xa4").unwrap());
         assert_eq!(grpc_timeout(&headers), None);
     }
 

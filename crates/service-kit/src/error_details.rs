@@ -193,10 +193,7 @@ pub fn reason(status: &Status) -> Option<String> {
 /// The `ErrorInfo.metadata` that a status carries, seen from the client's side.
 #[must_use]
 pub fn metadata(status: &Status) -> HashMap<String, String> {
-    status
-        .get_details_error_info()
-        .map(|info| info.metadata)
-        .unwrap_or_default()
+    status.get_details_error_info().map(|info| info.metadata).unwrap_or_default()
 }
 
 fn bounded_violations(mut violations: Vec<FieldViolation>) -> Vec<FieldViolation> {
@@ -205,9 +202,7 @@ fn bounded_violations(mut violations: Vec<FieldViolation>) -> Vec<FieldViolation
         truncate(&mut violation.description, TEXT_BYTES_MAX);
     }
     let kept = count_within(
-        violations
-            .iter()
-            .map(|v| v.field.len() + v.description.len() + v.reason.len()),
+        violations.iter().map(|v| v.field.len() + v.description.len() + v.reason.len()),
     );
     let left_out = violations.len() - kept;
     violations.truncate(kept);
@@ -226,9 +221,7 @@ fn bounded_preconditions(mut violations: Vec<PreconditionViolation>) -> Vec<Prec
         truncate(&mut violation.description, TEXT_BYTES_MAX);
     }
     let kept = count_within(
-        violations
-            .iter()
-            .map(|v| v.r#type.len() + v.subject.len() + v.description.len()),
+        violations.iter().map(|v| v.r#type.len() + v.subject.len() + v.description.len()),
     );
     violations.truncate(kept);
     violations
@@ -261,11 +254,7 @@ mod tests {
 
     fn header_bytes(status: Status) -> usize {
         let response = status.into_http::<()>();
-        response
-            .headers()
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + 32)
-            .sum()
+        response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
     }
 
     #[test]
@@ -276,18 +265,9 @@ mod tests {
             .into_status();
         let details = status.get_error_details();
         let info = details.error_info().unwrap();
-        assert_eq!(
-            (info.domain.as_str(), info.reason.as_str()),
-            (DOMAIN, "LEDGER_UNAVAILABLE")
-        );
-        assert_eq!(
-            metadata(&status).get("applied").map(String::as_str),
-            Some("false")
-        );
-        assert_eq!(
-            details.retry_info().unwrap().retry_delay,
-            Some(Duration::from_millis(250))
-        );
+        assert_eq!((info.domain.as_str(), info.reason.as_str()), (DOMAIN, "LEDGER_UNAVAILABLE"));
+        assert_eq!(metadata(&status).get("applied").map(String::as_str), Some("false"));
+        assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_millis(250)));
         assert!(details.bad_request().is_none() && details.precondition_failure().is_none());
     }
 
@@ -305,30 +285,17 @@ mod tests {
             .into_status();
         let violations = status.get_details_bad_request().unwrap().field_violations;
         let pairs: Vec<_> = violations.iter().map(|v| (&*v.field, &*v.reason)).collect();
-        assert_eq!(
-            pairs,
-            [
-                ("account_id", "FIELD_REQUIRED"),
-                ("amount", "AMOUNT_NOT_POSITIVE")
-            ]
-        );
+        assert_eq!(pairs, [("account_id", "FIELD_REQUIRED"), ("amount", "AMOUNT_NOT_POSITIVE")]);
     }
 
     #[test]
     fn codes_that_require_a_detail_get_it_from_the_message() {
         let status = ErrorStatus::new(Code::InvalidArgument, "MESSAGE_MALFORMED", "cut short");
-        let violations = status
-            .into_status()
-            .get_details_bad_request()
-            .unwrap()
-            .field_violations;
+        let violations = status.into_status().get_details_bad_request().unwrap().field_violations;
         assert_eq!(violations[0].description, "cut short");
 
         let status = ErrorStatus::new(Code::FailedPrecondition, "ACCOUNT_CLOSED", "is closed");
-        let failure = status
-            .into_status()
-            .get_details_precondition_failure()
-            .unwrap();
+        let failure = status.into_status().get_details_precondition_failure().unwrap();
         assert_eq!(failure.violations[0].r#type, "ACCOUNT_CLOSED");
         assert_eq!(failure.violations[0].description, "is closed");
     }

@@ -51,19 +51,14 @@ impl Health {
             closed: Mutex::new(false),
         };
         shared.report(ServingStatus::NotServing).await;
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared: Arc::new(shared) }
     }
 
     /// Tells everyone who asks or watches. Only a change is logged. Ignored after
     /// [`Health::close`].
     pub async fn set_ready(&self, ready: bool) {
-        let readiness = if ready {
-            Readiness::Ready
-        } else {
-            Readiness::NotReady("not ready".to_owned())
-        };
+        let readiness =
+            if ready { Readiness::Ready } else { Readiness::NotReady("not ready".to_owned()) };
         self.set(readiness).await;
     }
 
@@ -97,9 +92,7 @@ impl Health {
     pub async fn close(&self) {
         let mut closed = self.shared.closed.lock().await;
         *closed = true;
-        self.shared
-            .change(Readiness::NotReady("shutting down".to_owned()))
-            .await;
+        self.shared.change(Readiness::NotReady("shutting down".to_owned())).await;
     }
 
     /// Ends every open `Watch` stream, after it has been told of the last change. A client that
@@ -115,9 +108,7 @@ impl Health {
     /// The gRPC service that answers `grpc.health.v1.Health`.
     #[must_use]
     pub fn service(&self) -> HealthServer<HealthService> {
-        HealthServer::new(HealthService::from_health_reporter(
-            self.shared.reporter.clone(),
-        ))
+        HealthServer::new(HealthService::from_health_reporter(self.shared.reporter.clone()))
     }
 
     async fn set(&self, readiness: Readiness) {
@@ -172,15 +163,8 @@ mod tests {
         let service = HealthService::from_health_reporter(health.shared.reporter.clone());
         let mut answers = [Answer::Unknown; 2];
         for (answer, name) in answers.iter_mut().zip([WHOLE_SERVER, SERVICE]) {
-            let request = HealthCheckRequest {
-                service: name.to_owned(),
-            };
-            *answer = service
-                .check(Request::new(request))
-                .await
-                .unwrap()
-                .get_ref()
-                .status();
+            let request = HealthCheckRequest { service: name.to_owned() };
+            *answer = service.check(Request::new(request)).await.unwrap().get_ref().status();
         }
         answers
     }
@@ -197,10 +181,7 @@ mod tests {
 
         health.set_not_ready("postgres is read-only").await;
         assert_eq!(answers(&health).await, [Answer::NotServing; 2]);
-        assert_eq!(
-            health.not_ready_reason().as_deref(),
-            Some("postgres is read-only")
-        );
+        assert_eq!(health.not_ready_reason().as_deref(), Some("postgres is read-only"));
     }
 
     #[tokio::test]

@@ -61,13 +61,7 @@ pub(crate) fn incoming(
     open: OpenConnections,
     cut: CancellationToken,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    let door = Door {
-        listener,
-        connections_max,
-        open,
-        cut,
-        full: false,
-    };
+    let door = Door { listener, connections_max, open, cut, full: false };
     stream::unfold(door, async |mut door| {
         let connection = door.accept().await;
         Some((Ok(connection), door))
@@ -96,10 +90,7 @@ impl Door {
             };
             let full = self.open.count() >= self.connections_max;
             if full && !self.full {
-                warn!(
-                    connections = self.connections_max,
-                    "full, turning connections away"
-                );
+                warn!(connections = self.connections_max, "full, turning connections away");
             }
             self.full = full;
             if !full {
@@ -159,20 +150,12 @@ impl AsyncRead for Connection {
         }
         // Only a connection that has nothing to say is looked at, so that a busy one pays nothing.
         if this.cut.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "shut down",
-            )));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "shut down")));
         }
-        match this
-            .silence
-            .as_mut()
-            .map(|silence| silence.as_mut().poll(cx))
-        {
-            Some(Poll::Ready(())) => Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "no HTTP/2 preface",
-            ))),
+        match this.silence.as_mut().map(|silence| silence.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface")))
+            }
             Some(Poll::Pending) | None => Poll::Pending,
         }
     }

@@ -17,9 +17,8 @@ pub const LATENCY_SECONDS: [f64; 16] = [
 ];
 
 /// Upper bounds for how many items were handled at once.
-pub const BATCH_SIZES: [f64; 11] = [
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0,
-];
+pub const BATCH_SIZES: [f64; 11] =
+    [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 /// An empty registry: `append_seconds` becomes `counterfoil_append_seconds`. The unit belongs into
 /// the name as registered; counters get `_total` by themselves.
@@ -61,10 +60,7 @@ mod tests {
         histogram.observe(0.0007);
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
-        assert!(
-            text.contains("counterfoil_append_seconds_bucket{le=\"0.001\"} 1"),
-            "{text}"
-        );
+        assert!(text.contains("counterfoil_append_seconds_bucket{le=\"0.001\"} 1"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

@@ -88,12 +88,7 @@ impl GrpcServer {
     pub fn new(side: Side, health: &Health) -> Self {
         let mut routes = Routes::builder();
         routes.add_service(health.service());
-        Self {
-            side,
-            limits: GrpcLimits::default(),
-            health: health.clone(),
-            routes,
-        }
+        Self { side, limits: GrpcLimits::default(), health: health.clone(), routes }
     }
 
     /// Other limits than the default ones.
@@ -156,12 +151,7 @@ impl GrpcServer {
         shutdown: CancellationToken,
         grace: Duration,
     ) -> Result<(), ServeError> {
-        let Self {
-            side,
-            limits,
-            health,
-            routes,
-        } = self;
+        let Self { side, limits, health, routes } = self;
         let open = OpenConnections::default();
         let cut = CancellationToken::new();
         // However this future ends, also if it is dropped, no connection outlives it.
@@ -179,10 +169,7 @@ impl GrpcServer {
         };
         let mut serving = pin!(
             transport(&limits)
-                .layer(TransportErrors::new(
-                    side,
-                    limits.metadata_bytes_max as usize
-                ))
+                .layer(TransportErrors::new(side, limits.metadata_bytes_max as usize))
                 .layer(Deadlines::new(side))
                 .serve_with_incoming_shutdown(routes.routes().prepare(), connections, stop)
         );
@@ -194,10 +181,7 @@ impl GrpcServer {
         match tokio::time::timeout(grace, serving).await {
             Ok(ended) => ended.map_err(ServeError::Transport),
             Err(_elapsed) => {
-                warn!(
-                    connections = open.count(),
-                    "grace is over, cutting connections"
-                );
+                warn!(connections = open.count(), "grace is over, cutting connections");
                 Ok(())
             }
         }

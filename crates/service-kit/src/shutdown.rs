@@ -115,11 +115,7 @@ where
         outcome = &mut running => return Ending::Itself(outcome),
         first = next_signal() => first,
     };
-    info!(
-        signal = first.name(),
-        deadline_ms = deadline.as_millis(),
-        "stopping"
-    );
+    info!(signal = first.name(), deadline_ms = deadline.as_millis(), "stopping");
     token.cancel();
 
     tokio::select! {
@@ -149,11 +145,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_ends_by_itself_is_not_asked_to_stop() {
-        let ending = drive(
-            async || pending().await,
-            DEADLINE,
-            |token| async move { token.is_cancelled() },
-        );
+        let ending =
+            drive(async || pending().await, DEADLINE, |token| async move { token.is_cancelled() });
         assert_eq!(ending.await, Ending::Itself(false));
     }
 
@@ -177,11 +170,7 @@ mod tests {
         let (send, mut signals) = mpsc::unbounded_channel();
         send.send(StopSignal::Terminate).unwrap();
         let began = tokio::time::Instant::now();
-        let ending = drive(
-            async || received(&mut signals).await,
-            DEADLINE,
-            |_| pending::<()>(),
-        );
+        let ending = drive(async || received(&mut signals).await, DEADLINE, |_| pending::<()>());
         assert_eq!(ending.await, Ending::DeadlinePassed);
         assert_eq!(began.elapsed().as_secs(), DEADLINE.as_secs());
     }
@@ -191,11 +180,7 @@ mod tests {
         let (send, mut signals) = mpsc::unbounded_channel();
         send.send(StopSignal::Terminate).unwrap();
         send.send(StopSignal::Interrupt).unwrap();
-        let ending = drive(
-            async || received(&mut signals).await,
-            DEADLINE,
-            |_| pending::<()>(),
-        );
+        let ending = drive(async || received(&mut signals).await, DEADLINE, |_| pending::<()>());
         assert_eq!(ending.await, Ending::SecondSignal(StopSignal::Interrupt));
     }
 

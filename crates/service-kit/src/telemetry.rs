@@ -55,10 +55,8 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(&args.log_filter).map_err(|cause| TelemetryError::Filter {
-        filter: args.log_filter.clone(),
-        cause,
-    })?;
+    let filter = EnvFilter::try_new(&args.log_filter)
+        .map_err(|cause| TelemetryError::Filter { filter: args.log_filter.clone(), cause })?;
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match args.log_format {
         LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(colors).boxed(),
         LogFormat::Json => fmt::layer()
@@ -107,10 +105,7 @@ mod tests {
 
     fn logged(format: LogFormat, filter: &str, events: impl FnOnce()) -> String {
         let lines = Lines::default();
-        let args = LogArgs {
-            log_format: format,
-            log_filter: filter.to_owned(),
-        };
+        let args = LogArgs { log_format: format, log_filter: filter.to_owned() };
         let writer = lines.clone();
         let subscriber = subscriber(&args, move || writer.clone(), false).unwrap();
         tracing::subscriber::with_default(subscriber, events);
@@ -134,9 +129,7 @@ mod tests {
 
     #[test]
     fn a_text_line_has_no_colors_when_it_goes_to_a_file() {
-        let text = logged(LogFormat::Text, "info", || {
-            tracing::info!(position = 7, "appended")
-        });
+        let text = logged(LogFormat::Text, "info", || tracing::info!(position = 7, "appended"));
         assert!(text.contains("appended position=7"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
     }
@@ -153,20 +146,14 @@ mod tests {
 
     #[test]
     fn installing_twice_is_installing_once() {
-        let args = LogArgs {
-            log_format: LogFormat::Text,
-            log_filter: "off".to_owned(),
-        };
+        let args = LogArgs { log_format: LogFormat::Text, log_filter: "off".to_owned() };
         init(&args).unwrap();
         init(&args).unwrap();
     }
 
     #[test]
     fn a_filter_that_cannot_be_read_is_named_in_the_error() {
-        let args = LogArgs {
-            log_format: LogFormat::Text,
-            log_filter: "a=b=c".to_owned(),
-        };
+        let args = LogArgs { log_format: LogFormat::Text, log_filter: "a=b=c".to_owned() };
         let error = init(&args).unwrap_err();
         assert!(error.to_string().contains("a=b=c"), "{error}");
     }

@@ -76,11 +76,7 @@ fn classify(status: &Status) -> (ErrorStatus, Applied) {
             ErrorStatus::new(code, "COMPRESSION_UNSUPPORTED", message)
         }
         Code::Unimplemented => {
-            let message = if message.is_empty() {
-                "no such method"
-            } else {
-                message
-            };
+            let message = if message.is_empty() { "no such method" } else { message };
             ErrorStatus::new(code, "METHOD_UNKNOWN", message)
         }
         Code::NotFound if begins("service not registered") => {
@@ -88,10 +84,7 @@ fn classify(status: &Status) -> (ErrorStatus, Applied) {
         }
         // Nothing known ends here. If something does, nobody may conclude that nothing happened.
         _ => {
-            return (
-                ErrorStatus::new(code, "UNCLASSIFIED", message),
-                Applied::Unknown,
-            );
+            return (ErrorStatus::new(code, "UNCLASSIFIED", message), Applied::Unknown);
         }
     };
     (error, Applied::No)
@@ -109,17 +102,12 @@ impl TransportErrors {
     /// HTTP/2 does: names, values, and 32 for each.
     #[must_use]
     pub fn new(side: Side, metadata_bytes_max: usize) -> Self {
-        Self {
-            side,
-            metadata_bytes_max,
-        }
+        Self { side, metadata_bytes_max }
     }
 
     fn refuse(self, metadata: &HeaderMap) -> Option<Status> {
-        let bytes: usize = metadata
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + 32)
-            .sum();
+        let bytes: usize =
+            metadata.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
         (bytes > self.metadata_bytes_max).then(|| {
             let limit = self.metadata_bytes_max;
             let message = format!("metadata of {bytes} bytes, the limit is {limit}");
@@ -133,10 +121,7 @@ impl<S> Layer<S> for TransportErrors {
     type Service = TransportErrorsService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        TransportErrorsService {
-            inner,
-            layer: *self,
-        }
+        TransportErrorsService { inner, layer: *self }
     }
 }
 
@@ -162,11 +147,7 @@ where
     fn call(&mut self, request: Request<Req>) -> Self::Future {
         let refused = self.layer.refuse(request.headers());
         let called = refused.is_none().then(|| self.inner.call(request));
-        MappedFuture {
-            called,
-            refused,
-            side: self.layer.side,
-        }
+        MappedFuture { called, refused, side: self.layer.side }
     }
 }
 
@@ -239,20 +220,14 @@ mod tests {
     fn an_error_with_details_is_ours_and_stays_as_it_is() {
         let ours = ErrorStatus::new(Code::Internal, "BROKEN", "Missing request message");
         let mapped = Side::Write.map(ours.into_status());
-        assert_eq!(
-            (mapped.code(), reason(&mapped).as_deref()),
-            (Code::Internal, Some("BROKEN"))
-        );
+        assert_eq!((mapped.code(), reason(&mapped).as_deref()), (Code::Internal, Some("BROKEN")));
     }
 
     #[test]
     fn what_tonic_could_not_read_was_not_applied() {
         let status = Status::internal("Unexpected EOF decoding stream.");
         let (code, reason, applied) = mapped(Side::Write, status.clone());
-        assert_eq!(
-            (code, &*reason),
-            (Code::InvalidArgument, "MESSAGE_MALFORMED")
-        );
+        assert_eq!((code, &*reason), (Code::InvalidArgument, "MESSAGE_MALFORMED"));
         assert_eq!(applied.as_deref(), Some("false"));
         assert_eq!(mapped(Side::Read, status).2, None);
     }

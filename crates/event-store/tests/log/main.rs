@@ -1,4 +1,5 @@
 //! The log against a real Postgres: each test is a sentence about it.
+#![allow(clippy::unwrap_used, reason = "a test says where it failed by failing there")]
 
 mod support;
 

@@ -83,11 +83,7 @@ fn redacted(url: &str) -> String {
     };
     let end = place.find(['?', '#']).unwrap_or(place.len());
     let place = &place[..end];
-    if place.is_empty() {
-        "(default)".to_owned()
-    } else {
-        place.to_owned()
-    }
+    if place.is_empty() { "(default)".to_owned() } else { place.to_owned() }
 }
 
 /// Whether every colon of the authority begins a port (or stands in a bracketed address).
@@ -109,21 +105,12 @@ mod tests {
     #[test]
     fn host_port_and_database_are_shown() {
         for (url, shown) in [
-            (
-                "postgres://cf:secret@db:5432/ledger?application_name=x",
-                "db:5432/ledger",
-            ),
+            ("postgres://cf:secret@db:5432/ledger?application_name=x", "db:5432/ledger"),
             ("postgres://cf@db/ledger", "db/ledger"),
             ("postgres://db/ledger", "db/ledger"),
-            (
-                "postgres://cf:secret@one:5432,two:5433/ledger",
-                "one:5432,two:5433/ledger",
-            ),
+            ("postgres://cf:secret@one:5432,two:5433/ledger", "one:5432,two:5433/ledger"),
             ("postgres://[::1]:5432/ledger", "[::1]:5432/ledger"),
-            (
-                "postgresql:///ledger?host=/run/postgresql&password=secret",
-                "/ledger",
-            ),
+            ("postgresql:///ledger?host=/run/postgresql&password=secret", "/ledger"),
             ("redis://:secret@cache:6379/0", "cache:6379/0"),
             ("redis://cache", "cache"),
             ("redis://user:secret@", "(default)"),
@@ -150,10 +137,7 @@ mod tests {
                 format!("{}", RedisUrl::new(url)),
                 format!("{:#?}", RedisUrl::new(url)),
             ] {
-                assert!(
-                    !printed.contains("secret") && !printed.contains("cret"),
-                    "{printed}"
-                );
+                assert!(!printed.contains("secret") && !printed.contains("cret"), "{printed}");
             }
         }
     }

@@ -71,10 +71,7 @@ impl MetricsServer {
             };
             match accepted {
                 Ok(_) if connections.len() >= CONNECTIONS_MAX => {
-                    warn!(
-                        connections = connections.len(),
-                        "too many metrics connections"
-                    );
+                    warn!(connections = connections.len(), "too many metrics connections");
                 }
                 Ok((stream, _peer)) => {
                     connections.spawn(converse(stream, registry.clone(), health.clone()));
@@ -112,9 +109,7 @@ fn answer(
 ) -> Response<Full<Bytes>> {
     if method != Method::GET && method != Method::HEAD {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     match path {
@@ -124,10 +119,7 @@ fn answer(
                 Ok(()) => respond(StatusCode::OK, OPEN_METRICS, text),
                 Err(error) => {
                     warn!(%error, "encode the metrics");
-                    plain(
-                        StatusCode::INTERNAL_SERVER_ERROR,
-                        "metrics cannot be encoded\n",
-                    )
+                    plain(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be encoded\n")
                 }
             }
         }
@@ -135,10 +127,7 @@ fn answer(
         "/healthz" => plain(StatusCode::OK, "alive\n"),
         "/readyz" => match health.not_ready_reason() {
             None => plain(StatusCode::OK, "ready\n"),
-            Some(why) => plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("not ready: {why}\n"),
-            ),
+            Some(why) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
         },
         _ => plain(StatusCode::NOT_FOUND, "GET /metrics, /healthz or /readyz\n"),
     }
@@ -151,9 +140,7 @@ fn plain(status: StatusCode, text: impl Into<String>) -> Response<Full<Bytes>> {
 fn respond(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -191,10 +178,7 @@ mod tests {
 
         let metrics = get(addr, "GET /metrics").await;
         assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
-        assert!(
-            metrics.contains("application/openmetrics-text"),
-            "{metrics}"
-        );
+        assert!(metrics.contains("application/openmetrics-text"), "{metrics}");
         assert!(metrics.contains("counterfoil_appends_total 1"), "{metrics}");
 
         assert!(get(addr, "GET /healthz").await.starts_with("HTTP/1.1 200"));
@@ -218,9 +202,6 @@ mod tests {
     async fn an_address_in_use_is_named_in_the_error() {
         let first = MetricsServer::bind(ANY_PORT.into()).await.unwrap();
         let error = MetricsServer::bind(first.local_addr()).await.err().unwrap();
-        assert!(
-            error.to_string().contains(&first.local_addr().to_string()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&first.local_addr().to_string()), "{error}");
     }
 }

@@ -79,48 +79,30 @@ impl Running {
             .limits(limits)
             .reflection(&[])
             .unwrap()
-            .add_service(Gzip(
-                health
-                    .service()
-                    .accept_compressed(CompressionEncoding::Gzip),
-            ))
+            .add_service(Gzip(health.service().accept_compressed(CompressionEncoding::Gzip)))
             .add_service(timed.clone());
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let mut serving = JoinSet::new();
         serving.spawn(server.serve(listener, shutdown.clone(), grace));
-        Self {
-            addr,
-            health,
-            shutdown,
-            serving,
-            timed,
-        }
+        Self { addr, health, shutdown, serving, timed }
     }
 
     pub(crate) async fn client(&self) -> Client {
         let stream = TcpStream::connect(self.addr).await.unwrap();
-        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
+        let (sender, connection) =
+            handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             // How the connection ends is seen by the calls on it.
             let _ended = connection.await;
         });
-        Client {
-            sender,
-            _tasks: tasks,
-        }
+        Client { sender, _tasks: tasks }
     }
 
     pub(crate) async fn channel(&self) -> Channel {
-        Endpoint::from_shared(format!("http://{}", self.addr))
-            .unwrap()
-            .connect()
-            .await
-            .unwrap()
+        Endpoint::from_shared(format!("http://{}", self.addr)).unwrap().connect().await.unwrap()
     }
 
     /// How many calls of `SLEEP` have reached the handler.
@@ -140,15 +122,11 @@ impl Client {
     }
 
     pub(crate) async fn call_gzip(&mut self, path: &str, body: Vec<u8>) -> Answer {
-        self.send(path, body, &[("grpc-encoding", "gzip")])
-            .await
-            .unwrap()
+        self.send(path, body, &[("grpc-encoding", "gzip")]).await.unwrap()
     }
 
     pub(crate) async fn call_within(&mut self, path: &str, timeout: &str) -> Answer {
-        self.send(path, frame(&[]), &[("grpc-timeout", timeout)])
-            .await
-            .unwrap()
+        self.send(path, frame(&[]), &[("grpc-timeout", timeout)]).await.unwrap()
     }
 
     pub(crate) async fn send(
@@ -169,12 +147,7 @@ impl Client {
         if let Some(status) = Status::from_header_map(&parts.headers) {
             return Ok(Answer::from(&status));
         }
-        let trailers = body
-            .collect()
-            .await?
-            .trailers()
-            .cloned()
-            .unwrap_or_default();
+        let trailers = body.collect().await?.trailers().cloned().unwrap_or_default();
         Ok(Answer::from(&Status::from_header_map(&trailers).unwrap()))
     }
 }

@@ -28,12 +28,7 @@ async fn closed(stream: &mut TcpStream) {
 }
 
 async fn stopped(mut server: Running) {
-    timeout(NEVER / 2, server.serving.join_next())
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    timeout(NEVER / 2, server.serving.join_next()).await.unwrap().unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -52,10 +47,7 @@ async fn a_client_that_says_nothing_is_cut_when_grace_is_over() {
     let server = Running::start_with(Side::Read, GrpcLimits::default(), GRACE).await;
     let mut silent = TcpStream::connect(server.addr).await.unwrap();
     // A call on another connection, accepted later, shows that the silent one is in.
-    assert_eq!(
-        server.client().await.call(CHECK, frame(&[])).await.code,
-        Code::Ok
-    );
+    assert_eq!(server.client().await.call(CHECK, frame(&[])).await.code, Code::Ok);
     server.shutdown.cancel();
     stopped(server).await;
     closed(&mut silent).await;
@@ -82,34 +74,20 @@ async fn a_call_that_never_ends_is_cut_when_grace_is_over() {
 async fn whoever_watches_health_is_told_and_does_not_hold_the_stop_up() {
     let server = Running::start_with(Side::Read, GrpcLimits::default(), NEVER).await;
     server.health.set_ready(true).await;
-    let request = HealthCheckRequest {
-        service: String::new(),
-    };
-    let mut told = HealthClient::new(server.channel().await)
-        .watch(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        told.next().await.unwrap().unwrap().status(),
-        ServingStatus::Serving
-    );
+    let request = HealthCheckRequest { service: String::new() };
+    let mut told =
+        HealthClient::new(server.channel().await).watch(request).await.unwrap().into_inner();
+    assert_eq!(told.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
 
     server.shutdown.cancel();
-    assert_eq!(
-        told.next().await.unwrap().unwrap().status(),
-        ServingStatus::NotServing
-    );
+    assert_eq!(told.next().await.unwrap().unwrap().status(), ServingStatus::NotServing);
     assert!(told.next().await.is_none());
     stopped(server).await;
 }
 
 #[tokio::test]
 async fn a_connection_too_many_is_closed_and_a_place_that_is_free_is_given_again() {
-    let limits = GrpcLimits {
-        connections_max: 1,
-        ..GrpcLimits::default()
-    };
+    let limits = GrpcLimits { connections_max: 1, ..GrpcLimits::default() };
     let server = Running::start_with(Side::Read, limits, GRACE).await;
     let mut first = server.client().await;
     assert_eq!(first.call(CHECK, frame(&[])).await.code, Code::Ok);
