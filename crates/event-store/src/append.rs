@@ -3,7 +3,11 @@
 use std::{future::Future, sync::Arc};
 
 use ledger::{LogId, Position, Shard, Timestamp};
-use tokio_postgres::{Statement, error::SqlState, types::ToSql};
+use tokio_postgres::{
+    Statement,
+    error::{Severity, SqlState},
+    types::ToSql,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -178,7 +182,8 @@ impl Appender {
     }
 }
 
-/// What is certain after an error. Only answers that are known to come before a commit count as "not applied".
+/// What is certain after an error. Whatever the server calls an error, and not the end of the session, has aborted the
+/// statement with its transaction: after a commit there are no errors any more. Treated as unknown it would be tried for ever.
 fn sort_error(cause: tokio_postgres::Error) -> AppendError {
     let Some(refusal) = cause.as_db_error() else {
         return AppendError::Unknown(cause);
@@ -204,17 +209,7 @@ fn sort_error(cause: tokio_postgres::Error) -> AppendError {
             AppendError::HeadMoved
         }
         (&SqlState::LOCK_NOT_AVAILABLE, _) => AppendError::HeadBusy,
-        (
-            &SqlState::DISK_FULL
-            | &SqlState::OUT_OF_MEMORY
-            | &SqlState::INSUFFICIENT_RESOURCES
-            | &SqlState::READ_ONLY_SQL_TRANSACTION
-            | &SqlState::INSUFFICIENT_PRIVILEGE
-            | &SqlState::UNDEFINED_TABLE
-            | &SqlState::UNDEFINED_FUNCTION
-            | &SqlState::QUERY_CANCELED,
-            _,
-        ) => AppendError::Storage(cause),
+        _ if refusal.parsed_severity() == Some(Severity::Error) => AppendError::Storage(cause),
         _ => AppendError::Unknown(cause),
     }
 }

@@ -9,6 +9,7 @@
 pub mod append;
 pub mod chain;
 pub mod connect;
+mod decode;
 pub mod details;
 pub mod doorbell;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod reader;
 pub mod row;
 pub mod safety;
 mod sql_types;
+mod verify;
 pub mod writer;
 
 pub use append::{AppendError, Appended, Appender, Attempt, AttemptMark, ShardPart};

@@ -9,7 +9,7 @@ use crate::{
     Error,
     chain::LogIdentity,
     connect::{Purpose, connect},
-    reader::identity_of,
+    decode::identity_of,
 };
 
 /// Replicas that start together take turns here. "CFMG"

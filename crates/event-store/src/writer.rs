@@ -9,7 +9,8 @@ use crate::{
     Error, LogReader, RecordedEvent,
     chain::Head,
     connect::Purpose,
-    reader::{OpenedAccount, opened_of, recorded_with_time, state_of},
+    decode::{opened_of, recorded_with_time, state_of},
+    reader::OpenedAccount,
 };
 
 /// An account as it stands in the log.
