@@ -74,6 +74,8 @@ impl From<event_store::Error> for Stop {
             event_store::Error::Settings(finding) => Self::NotUnderstood(finding),
             error @ (event_store::Error::Unavailable { .. }
             | event_store::Error::Refused { .. }
+            | event_store::Error::Silent(_)
+            | event_store::Error::Standby
             | event_store::Error::Unsafe(_)) => Self::Log(error),
         }
     }

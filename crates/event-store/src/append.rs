@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     Error, EventRow,
     chain::{self, ChainLink, DigestInput, FORMAT, Head},
-    connect::{Connection, Purpose, connect},
+    connect::{ANSWER_PATIENCE, Connection, Purpose, answer_in_time, connect},
     sql_types::SqlTime,
 };
 
@@ -81,6 +81,9 @@ pub enum AppendError {
     /// Not applied: the database cannot store anything now.
     #[error("the database cannot store")]
     Storage(#[source] tokio_postgres::Error),
+    /// Nobody knows: nothing came back in time.
+    #[error("the database does not answer")]
+    Silent,
     /// Nobody knows: the connection was lost, or the answer was not one that is known to be certain.
     #[error("the outcome of the append is unknown")]
     Unknown(#[source] tokio_postgres::Error),
@@ -142,11 +145,8 @@ impl Appender {
     /// When the database cannot be reached or lacks the schema.
     pub async fn connect(url: &str, application_name: &str) -> Result<Self, Error> {
         let connection = connect(url, application_name, Purpose::Append).await?;
-        let statement = connection
-            .client
-            .prepare(APPEND)
-            .await
-            .map_err(|cause| Error::of("prepare the append", cause))?;
+        let statement =
+            answer_in_time("prepare the append", connection.client.prepare(APPEND)).await?;
         Ok(Self { connection: Arc::new(connection), statement })
     }
 
@@ -154,6 +154,11 @@ impl Appender {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.connection.client.is_closed()
+    }
+
+    /// Waits until the connection is known to be lost.
+    pub async fn closed(&self) {
+        self.connection.closed().await;
     }
 
     /// Sends an attempt on its first poll. The answer comes only after the database has answered in full.
@@ -165,8 +170,12 @@ impl Appender {
         let heads: Vec<_> = attempt.heads_after().collect();
         let this = self.clone();
         async move {
-            let answer = this.connection.client.query(&this.statement, &columns.parameters()).await;
-            let rows = answer.map_err(sort_error)?;
+            let parameters = columns.parameters();
+            let answer = this.connection.client.query(&this.statement, &parameters);
+            let rows = match tokio::time::timeout(ANSWER_PATIENCE, answer).await {
+                Ok(answer) => answer.map_err(sort_error)?,
+                Err(_) => return Err(AppendError::Silent),
+            };
             heads
                 .into_iter()
                 .zip(rows)

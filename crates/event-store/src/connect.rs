@@ -2,7 +2,10 @@
 
 use std::{str::FromStr, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
 
 use crate::Error;
@@ -15,6 +18,18 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 
 /// Unanswered data is given up after this, so that a cut link is noticed while callers still wait.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a statement may take before its connection is given up: longer than the server makes anything wait
+/// ([`LOCK_WAIT`]), and short of where callers lose patience. Something on the way may take our bytes and go no further, which no
+/// setting of the socket notices.
+pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The same for the server: it lets go of clients that are gone, and of what they have locked.
+const SERVER_KEEPALIVE: &str = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 \
+     -c tcp_keepalives_count=3 -c tcp_user_timeout=10000";
+
+/// How long the server makes a statement wait for what another one holds.
+const LOCK_WAIT: &str = "-c lock_timeout=5s";
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +55,7 @@ impl Purpose {
         match self {
             Self::Append => {
                 "-c role=counterfoil_writer -c synchronous_commit=on -c default_transaction_isolation=read\\ committed \
-                 -c lock_timeout=5s -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c plan_cache_mode=force_generic_plan"
+                 -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c plan_cache_mode=force_generic_plan"
             }
             Self::WriterRead => {
                 "-c role=counterfoil_writer -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off \
@@ -65,6 +80,16 @@ pub struct Connection {
     driver: JoinHandle<()>,
     /// What LISTEN brings; nobody else has to read it.
     pub(crate) notifications: mpsc::UnboundedReceiver<Notification>,
+    /// Its other end is dropped with the connection's end.
+    open: watch::Receiver<()>,
+}
+
+impl Connection {
+    /// Waits until the connection is known to be lost.
+    pub async fn closed(&self) {
+        let mut open = self.open.clone();
+        while open.changed().await.is_ok() {}
+    }
 }
 
 impl Drop for Connection {
@@ -85,8 +110,8 @@ pub async fn connect(
     let mut config = Config::from_str(url)
         .map_err(|_| Error::Settings("DATABASE_URL is not a Postgres connection string".into()))?;
     let options = match config.get_options() {
-        Some(given) => format!("{given} {}", purpose.options()),
-        None => purpose.options().to_owned(),
+        Some(given) => format!("{given} {SERVER_KEEPALIVE} {LOCK_WAIT} {}", purpose.options()),
+        None => format!("{SERVER_KEEPALIVE} {LOCK_WAIT} {}", purpose.options()),
     };
     config
         .application_name(application_name)
@@ -100,14 +125,14 @@ pub async fn connect(
     let attempt = tokio::time::timeout(CONNECT_TIMEOUT * 2, config.connect(NoTls)).await;
     let (client, mut connection) = match attempt {
         Ok(connected) => connected.map_err(|cause| Error::of("connect", cause))?,
-        Err(_) => {
-            return Err(Error::Settings("the database did not answer the greeting in time".into()));
-        }
+        Err(_) => return Err(Error::Silent("connect")),
     };
     let (sender, notifications) = mpsc::unbounded_channel();
+    let (is_open, open) = watch::channel(());
     // Owned by the Connection, which aborts it. Driven by messages, because as a plain future it would drop notifications.
     #[allow(clippy::disallowed_methods, reason = "owned by Connection")]
     let driver = tokio::spawn(async move {
+        let _is_open = is_open;
         loop {
             match std::future::poll_fn(|context| connection.poll_message(context)).await {
                 Some(Ok(AsyncMessage::Notification(notification))) => {
@@ -122,5 +147,16 @@ pub async fn connect(
             }
         }
     });
-    Ok(Connection { client, driver, notifications })
+    Ok(Connection { client, driver, notifications, open })
+}
+
+/// Waits for an answer, but not for ever.
+pub(crate) async fn answer_in_time<T>(
+    doing: &'static str,
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(ANSWER_PATIENCE, answer).await {
+        Ok(answer) => answer.map_err(|cause| Error::of(doing, cause)),
+        Err(_) => Err(Error::Silent(doing)),
+    }
 }

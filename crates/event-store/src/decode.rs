@@ -100,8 +100,10 @@ pub(crate) fn recorded_event(
     recorded_at: Timestamp,
     row: &EventRow,
 ) -> Result<RecordedEvent, Error> {
-    let unknown =
-        |unknown: crate::row::RowUnknown| Error::corrupt(shard, position, unknown.to_string());
+    let unknown = |unknown: crate::row::RowUnknown| {
+        let place = format!("shard {shard}, position {position}");
+        Error::Settings(format!("{place}: {unknown}; is it of a later version?"))
+    };
     Ok(RecordedEvent {
         shard,
         position,

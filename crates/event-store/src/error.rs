@@ -14,6 +14,9 @@ pub enum Error {
         #[source]
         cause: tokio_postgres::Error,
     },
+    /// Nothing came back in time, though the connection seems to be there.
+    #[error("{0}: the database does not answer")]
+    Silent(&'static str),
     /// The database answered with an error.
     #[error("{doing}: the database refused")]
     Refused {
@@ -23,9 +26,12 @@ pub enum Error {
         #[source]
         cause: tokio_postgres::Error,
     },
-    /// The database does not keep what it acknowledges, or is a copy.
+    /// The database does not keep what it acknowledges.
     #[error("the database is not safe for a ledger: {0}")]
     Unsafe(String),
+    /// The server can be read but not written to.
+    #[error("the server can only be read: it is a standby, or set to read only")]
+    Standby,
     /// The log contradicts itself. Nobody may go on.
     #[error("shard {shard}, position {position}: {finding}")]
     Corrupt {
@@ -51,6 +57,18 @@ impl Error {
                 Self::Refused { doing, cause }
             }
             _ => Self::Unavailable { doing, cause },
+        }
+    }
+
+    /// The error and what the database or the connection said about it, in one line.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let (Self::Unavailable { cause, .. } | Self::Refused { cause, .. }) = self else {
+            return self.to_string();
+        };
+        match cause.as_db_error() {
+            Some(said) => format!("{self}: {}", said.message()),
+            None => format!("{self}: {cause}"),
         }
     }
 

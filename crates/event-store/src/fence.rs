@@ -6,9 +6,11 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_postgres::types::ToSql;
+
 use crate::{
     Error,
-    connect::{Connection, Purpose, connect},
+    connect::{Connection, Purpose, answer_in_time, connect},
     safety,
 };
 
@@ -44,16 +46,13 @@ impl Control {
     pub async fn end_connections(&self, name: &str, patience: Duration) -> Result<(), Error> {
         let begun = Instant::now();
         loop {
-            let left = self
-                .connection
-                .client
-                .query(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            let name: [&(dyn ToSql + Sync); 1] = [/* $1 name */ &name];
+            let question = self.connection.client.query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                      WHERE application_name = $1 AND datname = current_database()",
-                    &[/* $1 name */ &name],
-                )
-                .await
-                .map_err(|cause| Error::of("end old connections", cause))?;
+                &name,
+            );
+            let left = answer_in_time("end old connections", question).await?;
             if left.is_empty() {
                 return Ok(());
             }
@@ -70,18 +69,17 @@ impl Control {
     /// # Errors
     /// When the database fails.
     pub async fn end_stuck_appends(&self, age: Duration) -> Result<u64, Error> {
-        let rows = self
-            .connection
-            .client
-            .query(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                 WHERE starts_with(application_name, $1) AND datname = current_database()
-                   AND state = 'active' AND wait_event = 'ClientRead'
-                   AND query_start < clock_timestamp() - make_interval(secs => $2)",
-                &[/* $1 name */ &APPEND_NAME_PREFIX, /* $2 age */ &age.as_secs_f64()],
-            )
-            .await
-            .map_err(|cause| Error::of("end stuck appends", cause))?;
+        let seconds = age.as_secs_f64();
+        let parameters: [&(dyn ToSql + Sync); 2] =
+            [/* $1 name */ &APPEND_NAME_PREFIX, /* $2 age */ &seconds];
+        let question = self.connection.client.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE starts_with(application_name, $1) AND datname = current_database()
+               AND state = 'active' AND wait_event = 'ClientRead'
+               AND query_start < clock_timestamp() - make_interval(secs => $2)",
+            &parameters,
+        );
+        let rows = answer_in_time("end stuck appends", question).await?;
         Ok(rows.len() as u64)
     }
 
@@ -103,8 +101,8 @@ impl Control {
     /// # Errors
     /// When the database fails.
     pub async fn end_turn(&self) -> Result<(), Error> {
-        let ended = self.connection.client.batch_execute("SELECT pg_advisory_unlock_all()").await;
-        ended.map_err(|cause| Error::of("end a turn", cause))
+        let question = self.connection.client.batch_execute("SELECT pg_advisory_unlock_all()");
+        answer_in_time("end a turn", question).await
     }
 
     /// Refuses a server that does not keep what it acknowledges.

@@ -16,11 +16,15 @@ use crate::{
 const MIGRATION_LOCK: i64 = 1_128_680_775;
 
 /// In order, never edited after a release: a change is a new file.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 2] = [
     ("0001_log", include_str!("../migrations/0001_log.sql")),
     ("0002_append", include_str!("../migrations/0002_append.sql")),
-    ("0003_roles", include_str!("../migrations/0003_roles.sql")),
 ];
+
+/// Not a migration, because roles belong to the server and not to the database: after a restore on another server the
+/// schema is there and they are not.
+const ROLES: &str = include_str!("../sql/roles.sql");
+const ROLES_COMPLETE: &str = include_str!("../sql/roles_complete.sql");
 
 /// Brings the schema up to date and creates the log if there is none.
 ///
@@ -33,6 +37,10 @@ pub async fn migrate(database_url: &str, shards: Option<ShardCount>) -> Result<L
     let mut connection = connect(database_url, "counterfoil-migrate", Purpose::Migrate).await?;
     crate::safety::check(&connection).await?;
     let client = &mut connection.client;
+    // Usually there is nothing to do, and then nobody has to wait for anybody.
+    if let Some(identity) = up_to_date(client).await? {
+        return check_shards(identity, shards);
+    }
     // In a transaction of its own, so that the next statement sees what the replica before has done.
     let locked =
         client.execute("SELECT pg_advisory_lock($1)", &[/* $1 key */ &MIGRATION_LOCK]).await;
@@ -90,6 +98,13 @@ async fn migrate_locked(
             }
         }
     }
+    let complete = transaction
+        .query_one(ROLES_COMPLETE, &[])
+        .await
+        .map_err(|cause| Error::of("look for the roles", cause))?;
+    if !complete.get::<_, bool>(0) {
+        run(ROLES).await?;
+    }
     let asked = shards.unwrap_or(ShardCount::ONE);
     transaction
         .execute(
@@ -104,14 +119,59 @@ async fn migrate_locked(
         .await
         .map_err(|cause| Error::of("read which log this is", cause))?;
     let identity = identity_of(&row)?;
-    if shards.is_some_and(|shards| shards != identity.shards) {
-        let (asked, there) = (asked.get(), identity.shards.get());
-        return Err(Error::Settings(format!("the log has {there} shards for life, not {asked}")));
-    }
+    let identity = check_shards(identity, shards)?;
     // A COMMIT that the server turns into a ROLLBACK reports success here, but only after a failed statement, and every
     // failure above has returned.
     transaction.commit().await.map_err(|cause| Error::of("commit the migrations", cause))?;
     Ok(identity)
+}
+
+/// The log, if it is there with everything this program knows of.
+async fn up_to_date(client: &Client) -> Result<Option<LogIdentity>, Error> {
+    let exists = "SELECT to_regclass('counterfoil.migrations') IS NOT NULL";
+    if !client
+        .query_one(exists, &[])
+        .await
+        .map_err(|cause| Error::of("look for the schema", cause))?
+        .get::<_, bool>(0)
+    {
+        return Ok(None);
+    }
+    let applied = "SELECT name, checksum FROM counterfoil.migrations ORDER BY name";
+    let applied = client
+        .query(applied, &[])
+        .await
+        .map_err(|cause| Error::of("read which migrations were applied", cause))?;
+    let same = applied.len() == MIGRATIONS.len()
+        && applied.iter().zip(MIGRATIONS).all(|(row, (name, sql))| {
+            row.get::<_, &str>(0) == name
+                && row.get::<_, &[u8]>(1) == Sha256::digest(sql.as_bytes()).as_slice()
+        });
+    if !same
+        || !client
+            .query_one(ROLES_COMPLETE, &[])
+            .await
+            .map_err(|cause| Error::of("look for the roles", cause))?
+            .get::<_, bool>(0)
+    {
+        return Ok(None);
+    }
+    let identity = client.query_opt(include_str!("../sql/identity.sql"), &[]).await;
+    identity
+        .map_err(|cause| Error::of("read which log this is", cause))?
+        .as_ref()
+        .map(identity_of)
+        .transpose()
+}
+
+fn check_shards(identity: LogIdentity, asked: Option<ShardCount>) -> Result<LogIdentity, Error> {
+    match asked {
+        Some(asked) if asked != identity.shards => {
+            let (asked, there) = (asked.get(), identity.shards.get());
+            Err(Error::Settings(format!("the log has {there} shards for life, not {asked}")))
+        }
+        _ => Ok(identity),
+    }
 }
 
 /// Declares that the log, restored from a backup, is another log from here on: a new name, so that tokens and read
@@ -120,16 +180,16 @@ async fn migrate_locked(
 /// # Errors
 /// When the database fails.
 pub async fn start_new_incarnation(database_url: &str) -> Result<LogIdentity, Error> {
-    let connection = connect(database_url, "counterfoil-new-incarnation", Purpose::Migrate).await?;
-    connection
-        .client
-        .execute(
-            "INSERT INTO counterfoil.incarnations (incarnation, log_id, shards)
-             SELECT incarnation + 1, $1, shards FROM counterfoil.incarnations ORDER BY incarnation DESC LIMIT 1",
-            &[/* $1 log_id */ &Uuid::now_v7()],
-        )
-        .await
-        .map_err(|cause| Error::of("start a new incarnation", cause))?;
-    let row = connection.client.query_one(include_str!("../sql/identity.sql"), &[]).await;
-    identity_of(&row.map_err(|cause| Error::of("read which log this is", cause))?)
+    let mut connection =
+        connect(database_url, "counterfoil-new-incarnation", Purpose::Migrate).await?;
+    let of = |cause| Error::of("start a new incarnation", cause);
+    let transaction = connection.client.transaction().await.map_err(of)?;
+    // Waits for appends under way and holds back others: none is of one incarnation and answered as of another.
+    transaction.batch_execute("LOCK TABLE counterfoil.batches IN SHARE MODE").await.map_err(of)?;
+    let insert = "INSERT INTO counterfoil.incarnations (incarnation, log_id, shards)
+         SELECT incarnation + 1, $1, shards FROM counterfoil.incarnations ORDER BY incarnation DESC LIMIT 1";
+    transaction.execute(insert, &[/* $1 log_id */ &Uuid::now_v7()]).await.map_err(of)?;
+    let row = transaction.query_one(include_str!("../sql/identity.sql"), &[]).await.map_err(of)?;
+    transaction.commit().await.map_err(of)?;
+    identity_of(&row)
 }

@@ -8,7 +8,7 @@ use tokio_postgres::{Row, Statement, types::ToSql};
 use crate::{
     Error, RecordedEvent,
     chain::{ChainLink, Head, LogIdentity},
-    connect::{Connection, Purpose, connect},
+    connect::{Connection, Purpose, answer_in_time, connect},
     decode::{get, head_of, identity_of, opened_of, record_of, recorded_with_time},
     verify::verify,
 };
@@ -91,11 +91,7 @@ impl LogReader {
     ) -> Result<Self, Error> {
         let connection = connect(url, application_name, purpose).await?;
         let prepare = async |sql: &str| {
-            connection
-                .client
-                .prepare(sql)
-                .await
-                .map_err(|cause| Error::of("prepare to read the log", cause))
+            answer_in_time("prepare to read the log", connection.client.prepare(sql)).await
         };
         let statements = Statements {
             head: prepare(include_str!("../sql/head.sql")).await?,
@@ -122,11 +118,7 @@ impl LogReader {
         statement: &Statement,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        self.connection
-            .client
-            .query(statement, parameters)
-            .await
-            .map_err(|cause| Error::of(doing, cause))
+        answer_in_time(doing, self.connection.client.query(statement, parameters)).await
     }
 
     /// Which log this is, now.
@@ -134,8 +126,8 @@ impl LogReader {
     /// # Errors
     /// When the database fails or the log was never created.
     pub async fn identity(&self) -> Result<LogIdentity, Error> {
-        let rows = self.connection.client.query(include_str!("../sql/identity.sql"), &[]).await;
-        let rows = rows.map_err(|cause| Error::of("read which log this is", cause))?;
+        let question = self.connection.client.query(include_str!("../sql/identity.sql"), &[]);
+        let rows = answer_in_time("read which log this is", question).await?;
         let row =
             rows.first().ok_or_else(|| Error::Settings("the log was never created".into()))?;
         identity_of(row)
@@ -146,8 +138,8 @@ impl LogReader {
     /// # Errors
     /// When the database fails.
     pub async fn is_standby(&self) -> Result<bool, Error> {
-        let row = self.connection.client.query_one("SELECT pg_is_in_recovery()", &[]).await;
-        Ok(row.map_err(|cause| Error::of("ask whether the server is a standby", cause))?.get(0))
+        let question = self.connection.client.query_one("SELECT pg_is_in_recovery()", &[]);
+        Ok(answer_in_time("ask whether the server is a standby", question).await?.get(0))
     }
 
     /// The newest batch of a shard; `None` while it is empty.

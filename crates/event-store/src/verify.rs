@@ -68,16 +68,13 @@ fn verify_batch(
         )));
     }
     let mut plain = Vec::with_capacity(rows.len());
-    let mut events = Vec::with_capacity(rows.len());
     let mut expected = first;
     for row in rows {
         let at: i64 = get(shard, row, 0)?;
         if at != expected.get() {
             return Err(Error::corrupt(shard, expected, format!("the next row is {at}")));
         }
-        let columns = event_row(shard, row)?;
-        events.push(recorded_event(shard, expected, recorded_at, &columns)?);
-        plain.push(columns);
+        plain.push(event_row(shard, row)?);
         expected = expected.plus(1);
     }
     let attempt = get(shard, batch, 3)?;
@@ -102,5 +99,10 @@ fn verify_batch(
             format!("the batch {first} to {last} does not match its hash"),
         ));
     }
+    // Only now: a row that was edited is corrupt, one that is as it was written is at worst of a later version.
+    let decoded = plain.iter().enumerate();
+    let events =
+        decoded.map(|(place, row)| recorded_event(shard, first.plus(place), recorded_at, row));
+    let events = events.collect::<Result<_, _>>()?;
     Ok(RecordedBatch { shard, first_position: first, recorded_at, link, accounts, events })
 }

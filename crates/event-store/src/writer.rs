@@ -8,7 +8,7 @@ use tokio_postgres::{Statement, types::ToSql};
 use crate::{
     Error, LogReader, RecordedEvent,
     chain::Head,
-    connect::Purpose,
+    connect::{Purpose, answer_in_time},
     decode::{opened_of, recorded_with_time, state_of},
     reader::OpenedAccount,
 };
@@ -60,8 +60,7 @@ impl WriterReads {
     pub async fn connect(url: &str, application_name: &str) -> Result<Self, Error> {
         let log = LogReader::connect_as(url, application_name, Purpose::WriterRead).await?;
         let prepare = async |sql: &str| {
-            let prepared = log.connection.client.prepare(sql).await;
-            prepared.map_err(|cause| Error::of("prepare to read accounts", cause))
+            answer_in_time("prepare to read accounts", log.connection.client.prepare(sql)).await
         };
         let load_accounts = prepare(include_str!("../sql/load_accounts.sql")).await?;
         let outcomes = prepare(include_str!("../sql/outcomes.sql")).await?;

@@ -293,3 +293,38 @@ async fn reading_uses_indexes_even_when_it_was_planned_on_an_empty_log() {
         log.number("SELECT coalesce(sum(seq_tup_read), 0)::bigint FROM pg_stat_user_tables").await;
     assert!(after - before < 1000, "{} rows were read in sequence", after - before);
 }
+
+#[tokio::test]
+async fn a_log_restored_on_another_server_gets_its_roles_again() {
+    let server = dev_servers::Postgres::start_private().await.unwrap();
+    let url = server.create_database().await.unwrap();
+    let identity = migrate(&url, None).await.unwrap();
+    let admin = event_store::connect::connect(&url, "t", event_store::connect::Purpose::Migrate)
+        .await
+        .unwrap();
+    let roles = "counterfoil_writer, counterfoil_projector";
+    let lost = format!("DROP OWNED BY {roles}; DROP ROLE {roles}");
+    admin.client.batch_execute(&lost).await.unwrap();
+    assert!(Appender::connect(&url, "t").await.is_err(), "without its role nobody appends");
+    assert_eq!(migrate(&url, None).await.unwrap(), identity);
+    Appender::connect(&url, "t").await.unwrap();
+    LogReader::connect(&url, "t").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_login_without_superpowers_can_own_the_log() {
+    let server = dev_servers::Postgres::start_private().await.unwrap();
+    let admin =
+        event_store::connect::connect(&server.url(), "t", event_store::connect::Purpose::Migrate)
+            .await
+            .unwrap();
+    let login = "CREATE ROLE bank LOGIN CREATEROLE PASSWORD 'bank'";
+    admin.client.batch_execute(login).await.unwrap();
+    admin.client.batch_execute("CREATE DATABASE bank OWNER bank").await.unwrap();
+    let url = server.url_of("bank").replacen("counterfoil@", "bank@", 1);
+    assert!(url.contains("//bank@"), "{url}");
+    migrate(&url, None).await.unwrap();
+    Appender::connect(&url, "counterfoil-append/t").await.unwrap();
+    let control = Control::connect(&url, "t").await.unwrap();
+    control.end_connections("counterfoil-append/", Duration::from_secs(5)).await.unwrap();
+}

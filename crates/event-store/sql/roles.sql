@@ -1,3 +1,4 @@
+-- roles
 -- Who may do what. The services log in as whom they like and then take one of these roles: nobody may change the log,
 -- and only append() may add to it. Roles belong to the whole server, so another database may have made them already.
 
@@ -19,12 +20,15 @@ EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
 END
 $$;
 
+-- Since version 16 a login may be a member of a role that it made and yet not take it.
 DO $$
+DECLARE
+    v_right text := CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
-    IF NOT pg_has_role(current_user, 'counterfoil_writer', 'MEMBER') THEN
+    IF NOT pg_has_role(current_user, 'counterfoil_writer', v_right) THEN
         EXECUTE format('GRANT counterfoil_writer TO %I', current_user);
     END IF;
-    IF NOT pg_has_role(current_user, 'counterfoil_projector', 'MEMBER') THEN
+    IF NOT pg_has_role(current_user, 'counterfoil_projector', v_right) THEN
         EXECUTE format('GRANT counterfoil_projector TO %I', current_user);
     END IF;
 END
