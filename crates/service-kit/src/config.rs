@@ -5,7 +5,6 @@
 
 mod url;
 
-use std::net::SocketAddr;
 use std::num::ParseIntError;
 use std::time::Duration;
 use std::{io, thread};
@@ -38,22 +37,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// Where a process shows its metrics.
-#[derive(Args, Clone, Debug)]
-pub struct MetricsArgs {
-    /// Address for `GET /metrics`, `/healthz` and `/readyz`; port 0 takes any free port.
-    #[arg(long, env = "METRICS_ADDR")]
-    pub metrics_addr: Option<SocketAddr>,
-}
-
-impl MetricsArgs {
-    /// The address, or the service's own default.
-    #[must_use]
-    pub fn addr_or(&self, default: SocketAddr) -> SocketAddr {
-        self.metrics_addr.unwrap_or(default)
-    }
-}
-
 /// The log's Postgres.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
@@ -82,14 +65,6 @@ pub struct ShutdownArgs {
         default_value = "10000"
     )]
     pub shutdown_deadline: Duration,
-}
-
-/// On which threads a process runs.
-#[derive(Args, Clone, Debug)]
-pub struct RuntimeArgs {
-    /// Threads of the process: one, one per core, or whichever suits the number of cores.
-    #[arg(long, env = "RUNTIME", value_enum, default_value = "auto")]
-    pub runtime: RuntimeFlavor,
 }
 
 /// Threads of a process.
@@ -163,15 +138,11 @@ mod tests {
         #[command(flatten)]
         log: LogArgs,
         #[command(flatten)]
-        metrics: MetricsArgs,
-        #[command(flatten)]
         database: DatabaseArgs,
         #[command(flatten)]
         redis: RedisArgs,
         #[command(flatten)]
         shutdown: ShutdownArgs,
-        #[command(flatten)]
-        runtime: RuntimeArgs,
     }
 
     const URLS: [&str; 5] = [
@@ -189,9 +160,6 @@ mod tests {
         assert_eq!(args.log.log_format, LogFormat::Text);
         assert_eq!(args.log.log_filter, "info");
         assert_eq!(args.shutdown.shutdown_deadline, Duration::from_secs(10));
-        assert_eq!(args.runtime.runtime, RuntimeFlavor::Auto);
-        let default = SocketAddr::from(([127, 0, 0, 1], 9464));
-        assert_eq!(args.metrics.addr_or(default), default);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod deadline;
 pub mod error_details;
 pub mod health;
 mod incoming;
+pub mod log_limit;
 pub mod metrics;
 pub mod server;
 pub mod shutdown;

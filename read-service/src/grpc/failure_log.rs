@@ -1,64 +1,32 @@
 //! One line of the log per failure, and not a flood of them when all calls fail alike.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use service_kit::log_limit::LogLimit;
 use tracing::{debug, info, warn};
 
 use crate::error::{QueryError, with_cause};
 use crate::metrics::Method;
 
-/// Failures for one reason get one line per period; the next line says how many went without.
-const PERIOD: Duration = Duration::from_secs(1);
-
 /// Tells of failed calls.
 #[derive(Default)]
-pub(super) struct FailureLog {
-    reasons: Mutex<HashMap<&'static str, Window>>,
-}
-
-/// One reason's failures since its last line.
-struct Window {
-    told_at: Instant,
-    untold: u64,
-}
+pub(super) struct FailureLog(LogLimit);
 
 impl FailureLog {
     /// Tells of a failure, unless one like it was told of a moment ago.
     pub(super) fn tell(
         &self,
-        method: Method,
+        rpc: Method,
         error: &QueryError,
-        reason: &'static str,
+        outcome: &'static str,
         now: Instant,
     ) {
-        let Some(untold) = self.turn(reason, now) else { return };
+        let Some(untold) = self.0.turn(outcome, now) else { return };
         let cause = with_cause(error);
         match blame(error) {
-            Blame::Caller => debug!(?method, reason, untold, error = %cause, "query refused"),
-            Blame::Weather => info!(?method, reason, untold, error = %cause, "query put off"),
-            Blame::Us => warn!(?method, reason, untold, error = %cause, "query failed"),
-        }
-    }
-
-    /// How many failures like this one went untold, if this one is to be told of.
-    fn turn(&self, reason: &'static str, now: Instant) -> Option<u64> {
-        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
-        match reasons.get_mut(reason) {
-            Some(window) if now.saturating_duration_since(window.told_at) < PERIOD => {
-                window.untold += 1;
-                None
-            }
-            Some(window) => {
-                let untold = window.untold;
-                *window = Window { told_at: now, untold: 0 };
-                Some(untold)
-            }
-            None => {
-                reasons.insert(reason, Window { told_at: now, untold: 0 });
-                Some(0)
-            }
+            Blame::Caller => debug!(?rpc, outcome, untold, error = %cause, "query refused"),
+            Blame::Weather => info!(?rpc, outcome, untold, error = %cause, "query put off"),
+            Blame::Us => warn!(?rpc, outcome, untold, error = %cause, "query failed"),
         }
     }
 }
@@ -85,22 +53,5 @@ fn blame(error: &QueryError) -> Blame {
         | QueryError::Inconsistent(_)
         | QueryError::StoreUnavailable(_)
         | QueryError::Overloaded(_) => Blame::Us,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_gets_one_line_per_period_and_the_next_line_counts_the_others() {
-        let log = FailureLog::default();
-        let now = Instant::now();
-        assert_eq!(log.turn("OVERLOADED", now), Some(0));
-        assert_eq!(log.turn("OVERLOADED", now), None);
-        assert_eq!(log.turn("OVERLOADED", now + PERIOD / 2), None);
-        assert_eq!(log.turn("READ_MODEL_LAGGING", now), Some(0));
-        assert_eq!(log.turn("OVERLOADED", now + PERIOD), Some(2));
-        assert_eq!(log.turn("OVERLOADED", now + PERIOD), None);
     }
 }

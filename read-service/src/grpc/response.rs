@@ -165,3 +165,58 @@ fn duration(duration: Duration) -> prost_types::Duration {
         nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0), // below a thousand million
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ledger::{AccountNumber, AccountState, Opening, Position, StreamVersion};
+
+    use super::*;
+
+    fn view(balance: i64, held: i64) -> AccountView {
+        let opening = Opening {
+            account_id: AccountId::new("alice").unwrap(),
+            owner_id: None,
+            currency: Currency::new("EUR").unwrap(),
+            labels: BTreeMap::new(),
+        };
+        let version = StreamVersion::FIRST;
+        let (overdraft_limit, status) = (i64::MAX, Status::Open);
+        let at = Timestamp::from_micros(0).unwrap();
+        AccountView {
+            number: AccountNumber::new(1).unwrap(),
+            opening: Arc::new(opening),
+            state: AccountState { version, balance, held, overdraft_limit, status },
+            position: Position::ZERO,
+            opened_at: at,
+            updated_at: at,
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_in_the_balance_but_not_available() {
+        let shown = account_balance(&view(10_000, 3_050));
+        let displays =
+            [shown.balance, shown.available, shown.held].map(|money| money.unwrap().display);
+        assert_eq!(displays, ["100.00", "69.50", "30.50"]);
+        let account = account(&view(10, 30));
+        assert_eq!((account.owner_id.as_str(), account.status()), ("", AccountStatus::Open));
+        assert_eq!(account.available.unwrap().minor_units, -20);
+    }
+
+    #[test]
+    fn the_extremes_of_amounts_and_times_have_a_form() {
+        let available = |balance, held| available(&view(balance, held));
+        assert_eq!([available(i64::MAX, 0), available(i64::MIN, 0)], [i64::MAX, i64::MIN]);
+        assert_eq!(available(i64::MIN, 1), i64::MIN); // cannot be, and must not fail
+        let on_the_wire = |micros| {
+            let shown = timestamp(Timestamp::from_micros(micros).unwrap());
+            (shown.seconds, shown.nanos)
+        };
+        assert_eq!(on_the_wire(1_500_001), (1, 500_001_000));
+        assert_eq!(on_the_wire(-1), (-1, 999_999_000)); // nanos count forwards, also before 1970
+        let shown = duration(Duration::new(7, 999_999_999));
+        assert_eq!((shown.seconds, shown.nanos), (7, 999_999_999));
+    }
+}

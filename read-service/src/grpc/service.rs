@@ -54,6 +54,7 @@ impl ReadGrpc {
         match answer(request.into_inner(), until).await {
             Ok(answer) => {
                 observed.ended("OK", "");
+                tracing::debug!(rpc = ?method, outcome = "OK", "query answered");
                 Ok(Response::new(answer))
             }
             Err(error) => {
