@@ -55,6 +55,9 @@ pub enum Error {
     /// gRPC could not be served.
     #[error("serve gRPC")]
     Serve(#[from] ServeError),
+    /// The sequencer broke, which is a bug. Nothing was acknowledged that is not in the log.
+    #[error("the sequencer broke")]
+    Sequencer,
 }
 
 /// Serves until `shutdown` is cancelled; then takes nothing more, finishes what is queued, and ends.
@@ -68,6 +71,7 @@ pub async fn serve(
     config: Config,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let stop = shutdown.child_token();
     let health = Health::new(&[SERVICE_NAME]).await;
     let (registry, metrics) = metrics::registry();
     let metrics_server = MetricsServer::bind(config.metrics_addr)
@@ -115,8 +119,9 @@ pub async fn serve(
         queue,
         amount_max: config.amount_max_minor_units,
         safety: safeties,
-        draining: shutdown.clone(),
+        draining: stop.clone(),
         metrics,
+        log_limit: Arc::default(),
     };
     let service = WriteServiceServer::new(writer)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -125,18 +130,31 @@ pub async fn serve(
         .add_service(service)
         .reflection(&[proto::WRITE_FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET])?;
     let grace = config.shutdown.shutdown_deadline.saturating_sub(GRACE_MARGIN);
-    let served = server.serve(listener, shutdown, grace).await;
+    let mut serving = Box::pin(server.serve(listener, stop.clone(), grace));
+    let mut broke = false;
+    let served = tokio::select! {
+        served = &mut serving => served,
+        // It ends first only when it broke. A service without it would refuse for ever: better none.
+        _ = sequencing.join_next() => {
+            broke = true;
+            stop.cancel();
+            (&mut serving).await
+        }
+    };
+    drop(serving);
     // The service and with it the last sender of the queue are gone: the sequencer ends when the queue is empty.
     while sequencing.join_next().await.is_some() {}
     aftermath.cancel();
     while tasks.join_next().await.is_some() {}
-    Ok(served?)
+    served?;
+    if broke { Err(Error::Sequencer) } else { Ok(()) }
 }
 
 /// Left for the sequencer after calls were cut, before the process is ended hard.
 const GRACE_MARGIN: Duration = Duration::from_secs(1);
 
-/// Host name and port, cut so that names of connections fit into what Postgres keeps of them.
+/// Host name and port, made such that Postgres keeps names of connections as they are: short, and plain ASCII. By these
+/// names it is found out whether a lost connection is gone, so a name that were changed would find nothing.
 fn instance_name(config: &Config, listener: &TcpListener) -> String {
     let named = config.instance.clone().unwrap_or_else(|| {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -145,7 +163,8 @@ fn instance_name(config: &Config, listener: &TcpListener) -> String {
             host.trim().chars().rev().take(24).collect::<Vec<_>>().into_iter().rev().collect();
         format!("{host}:{port}")
     });
-    named.chars().take(32).collect()
+    let plain = |letter: char| if letter.is_ascii_graphic() { letter } else { '_' };
+    named.chars().map(plain).take(32).collect()
 }
 
 /// Keeps health true to what the sequencer and the safety watch say.
@@ -158,7 +177,7 @@ async fn show_health(
     loop {
         let why_not = match (&*condition.borrow_and_update(), &*safety.borrow_and_update()) {
             (Condition::Starting, _) => Some("not connected to the log yet".to_owned()),
-            (Condition::Refusing(refusal), _) => Some(refusal.to_string()),
+            (Condition::Refusing(_, why), _) => Some(why.clone()),
             (Condition::Working, Safety::Unsafe(why)) => Some(why.clone()),
             (Condition::Working, Safety::Fine) => None,
         };

@@ -130,7 +130,7 @@ impl Metrics {
             AppendError::HeadBusy => "head_busy",
             AppendError::Contradiction(_) => "contradiction",
             AppendError::Storage(_) => "storage",
-            AppendError::Unknown(_) => "unknown",
+            AppendError::Silent | AppendError::Unknown(_) => "unknown",
         };
         self.append_failures.get_or_create(&FailureLabel { kind }).inc();
     }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use ledger::Command;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::Instant,
 };
 
@@ -53,9 +53,16 @@ pub(crate) struct Ticket {
     pub(crate) trace_context: Option<Vec<u8>>,
     pub(crate) claim: Claim,
     reply: oneshot::Sender<Answer>,
+    /// Its place among those that wait, wherever they do: also set aside, or behind a twin.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Ticket {
+    /// It waits no longer, and another may.
+    pub(crate) fn leave_place(&mut self) {
+        self.place = None;
+    }
+
     /// Answers the caller, if it still waits.
     pub(crate) fn answer(self, answer: Answer) {
         let _ = self.reply.send(answer);
@@ -66,6 +73,7 @@ impl Ticket {
 #[derive(Debug, Clone)]
 pub struct CommandQueue {
     sender: mpsc::Sender<Ticket>,
+    places: Arc<Semaphore>,
 }
 
 /// Abandons the command when its caller goes away, if it was not begun.
@@ -81,7 +89,7 @@ impl CommandQueue {
     /// A queue for at most `commands_max` waiting commands.
     pub(crate) fn new(commands_max: usize) -> (Self, mpsc::Receiver<Ticket>) {
         let (sender, receiver) = mpsc::channel(commands_max);
-        (Self { sender }, receiver)
+        (Self { sender, places: Arc::new(Semaphore::new(commands_max)) }, receiver)
     }
 
     /// Queues a command and waits for its answer until `deadline`.
@@ -95,9 +103,12 @@ impl CommandQueue {
         trace_context: Option<Vec<u8>>,
         deadline: Option<Instant>,
     ) -> Answer {
+        let place =
+            self.places.clone().try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
+        let place = Some(place);
         let claim = Claim::default();
         let (reply, answer) = oneshot::channel();
-        let ticket = Ticket { command, actor, trace_context, claim: claim.clone(), reply };
+        let ticket = Ticket { command, actor, trace_context, claim: claim.clone(), reply, place };
         self.sender.try_send(ticket).map_err(|full| match full {
             mpsc::error::TrySendError::Full(_) => CommandError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => CommandError::ShuttingDown,

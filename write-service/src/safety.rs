@@ -12,7 +12,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Safety {
-    /// Nothing is wrong, or the database cannot be asked; the sequencer then says so itself.
+    /// Nothing is wrong that is known of. That it cannot be asked the sequencer says itself.
     Fine,
     /// An acknowledged command could be lost.
     Unsafe(String),
@@ -33,19 +33,21 @@ pub(crate) async fn watch_safety(
         }
         let found = match &control {
             Some(control) => control.check_safety().await,
-            None => Ok(()),
+            None => Err(Error::Silent("connect")),
         };
         let now = match found {
-            Err(Error::Unsafe(why)) => Safety::Unsafe(why),
-            Ok(()) | Err(_) => Safety::Fine,
+            Err(Error::Unsafe(why)) => Some(Safety::Unsafe(why)),
+            Ok(()) => Some(Safety::Fine),
+            // It could not be asked, which says nothing.
+            Err(_) => None,
         };
-        safety.send_if_modified(|before| {
-            let changed = *before != now;
-            if changed {
+        safety.send_if_modified(|before| match now {
+            Some(now) if *before != now => {
                 tracing::warn!(safety = ?now, "the database's settings have changed");
                 *before = now;
+                true
             }
-            changed
+            _ => false,
         });
         tokio::select! {
             () = shutdown.cancelled() => return,

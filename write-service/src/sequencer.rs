@@ -59,6 +59,15 @@ pub(crate) struct Limits {
     pub(crate) resolve_within: Duration,
 }
 
+impl Limits {
+    /// Twice what all batches under way and two loads can touch: an account with a decision under way is never dropped from
+    /// memory, because no more loads are started than that while nothing can be sent.
+    fn accounts_min(&self) -> usize {
+        let batches = self.batches_under_way_max.max(CONTENDED_BATCH_FACTOR);
+        4 * 2 * (self.batch_commands_max * batches + 2 * load::COMMANDS_MAX)
+    }
+}
+
 /// A command that the sequencer has, and what was learned about it on its way.
 #[derive(Debug)]
 struct Pending {
@@ -85,8 +94,17 @@ enum Looked {
     No,
     /// Not yet, but it must be before it is decided: it is probably there.
     Wanted,
-    /// It was not in the log, at a head this instance knew, while the log was seen for the nth time.
+    /// It was not in the log when it was asked for, and nothing was missed since: the same epoch.
     Absent { epoch: u64 },
+}
+
+/// A request id that is held here.
+#[derive(Debug, Default)]
+struct Held {
+    /// Later commands of the same id, which wait.
+    waiting: Vec<Ticket>,
+    /// It was met in what was learned from the log: whatever a look has said, it is there now.
+    met: bool,
 }
 
 /// A refusal that is not kept in the log, and the batch it rests on.
@@ -109,8 +127,7 @@ pub(crate) struct Sequencer {
     queue: mpsc::Receiver<Ticket>,
     /// To be decided next, before what is in the queue.
     ready: VecDeque<Pending>,
-    /// Every request id that is held here, with later commands of the same id, which wait.
-    held: HashMap<RequestId, Vec<Ticket>>,
+    held: HashMap<RequestId, Held>,
     accounts: AccountCache,
     /// Per shard: what is known to be stored.
     confirmed: Vec<Head>,
@@ -127,12 +144,15 @@ pub(crate) struct Sequencer {
     deferred: Vec<Deferred>,
     loads: Loads,
     lookups: Lookups,
-    /// Grows whenever something was learned from the log that this instance did not write.
+    /// Grows whenever memory was dropped because not all was learned that others wrote.
     epoch: u64,
     suspicious_until: Option<Instant>,
     contended_until: Option<Instant>,
     has_turn: bool,
     contradictions: u32,
+    /// Times that lost answers were looked for since a batch was stored.
+    resolved_in_a_row: u32,
+    connected_at: Option<Instant>,
     doorbell: std::sync::Arc<Notify>,
     condition: tokio::sync::watch::Sender<Condition>,
     metrics: Metrics,
@@ -155,7 +175,7 @@ impl Sequencer {
         let Parts { limits, database_url, shards, instance, queue, doorbell, condition, metrics } =
             parts;
         Self {
-            accounts: AccountCache::new(limits.accounts_max),
+            accounts: AccountCache::new(limits.accounts_max.max(limits.accounts_min())),
             limits,
             address: Address { database_url, shards, instance },
             connections: None,
@@ -180,6 +200,8 @@ impl Sequencer {
             contended_until: None,
             has_turn: false,
             contradictions: 0,
+            resolved_in_a_row: 0,
+            connected_at: None,
             doorbell,
             condition,
             metrics,
@@ -223,6 +245,8 @@ impl Sequencer {
                 }
                 loaded = self.loads.finished() => self.install(loaded),
                 looked = self.lookups.finished() => self.looked_up(looked),
+                // Also when nothing is under way: what was not sent yet is then certain, and health says so.
+                () = lost(self.connections.as_ref()), if self.trouble.is_none() => self.note(Trouble::Lost),
                 ticket = self.queue.recv(), if may_take => match ticket {
                     Some(ticket) => self.ready.push_back(Pending::new(ticket)),
                     None if self.is_idle() => return Err(Stop::Drained),
@@ -239,6 +263,7 @@ impl Sequencer {
             Some((batch, result)) = self.under_way.next(), if !self.under_way.is_empty() => self.settle(batch, result),
             loaded = self.loads.finished() => self.install(loaded),
             looked = self.lookups.finished() => self.looked_up(looked),
+            () = lost(self.connections.as_ref()), if self.trouble.is_none() => self.note(Trouble::Lost),
         }
     }
 
@@ -255,7 +280,7 @@ impl Sequencer {
     }
 
     fn batches_under_way_max(&self) -> usize {
-        if self.is_contended() { 1 } else { self.limits.batches_under_way_max }
+        if self.is_contended() || self.has_turn { 1 } else { self.limits.batches_under_way_max }
     }
 
     /// Sends batches while there are commands and places.
@@ -267,6 +292,9 @@ impl Sequencer {
             }
             if self.is_contended() && !self.has_turn {
                 self.take_turn().await;
+                if self.trouble.is_some() {
+                    return;
+                }
             }
             let (Some(connections), Some(identity)) = (self.connections.take(), self.identity)
             else {
@@ -354,18 +382,19 @@ impl Sequencer {
             return None;
         }
         if !pending.held {
-            if let Some(waiting) = self.held.get_mut(&request_id) {
+            if let Some(held) = self.held.get_mut(&request_id) {
                 // What becomes of its twin becomes of it: from here on its caller can no longer be told "not applied".
                 if pending.ticket.claim.take() {
-                    waiting.push(pending.ticket);
+                    held.waiting.push(pending.ticket);
                 }
                 return None;
             }
-            self.held.insert(request_id, Vec::new());
+            self.held.insert(request_id, Held::default());
             pending.held = true;
         }
+        let met = self.held.get_mut(&request_id).is_some_and(|held| std::mem::take(&mut held.met));
         let suspicious = self.suspicious_until.is_some_and(|until| Instant::now() < until);
-        if pending.looked == Looked::Wanted || (suspicious && pending.looked == Looked::No) {
+        if met || pending.looked == Looked::Wanted || (suspicious && pending.looked == Looked::No) {
             self.lookups.add(pending);
             return None;
         }
@@ -374,7 +403,8 @@ impl Sequencer {
 
     /// Lets go of a request id: later commands with it are looked at now. They are probably in the log.
     fn release(&mut self, request_id: RequestId) {
-        for ticket in self.held.remove(&request_id).into_iter().flatten() {
+        let waiting = self.held.remove(&request_id).unwrap_or_default().waiting;
+        for ticket in waiting {
             self.ready.push_back(Pending { ticket, looked: Looked::Wanted, held: false });
         }
     }
@@ -389,7 +419,7 @@ impl Sequencer {
         }
         if unknown {
             // Its twins know no more than it does.
-            for ticket in self.held.remove(&request_id).into_iter().flatten() {
+            for ticket in self.held.remove(&request_id).unwrap_or_default().waiting {
                 ticket.answer(Err(CommandError::OutcomeUnknown));
             }
         } else {
@@ -418,5 +448,13 @@ impl Sequencer {
             let result = append.as_mut().take_output();
             (sealed, result.expect("it was just awaited, and nobody else takes it"))
         }));
+    }
+}
+
+/// Waits until the connection that appends is known to be lost.
+async fn lost(connections: Option<&Connections>) {
+    match connections {
+        Some(connections) => connections.appender.closed().await,
+        None => std::future::pending().await,
     }
 }

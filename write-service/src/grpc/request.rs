@@ -23,6 +23,15 @@ pub(crate) struct Violation {
     pub(crate) description: String,
 }
 
+/// A request that is no command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Invalid {
+    /// Nothing was filled in at all.
+    pub(crate) is_empty: bool,
+    /// Everything that is wrong; at least one.
+    pub(crate) violations: Vec<Violation>,
+}
+
 /// Reads fields one by one, and remembers what was wrong with them.
 #[derive(Debug)]
 pub(crate) struct Fields {
@@ -40,14 +49,15 @@ pub(crate) trait IntoCommand {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(crate) fn command<R: IntoCommand>(
+pub(crate) fn command<R: IntoCommand + Default + PartialEq>(
     request: R,
     amount_max: i64,
-) -> Result<Command, Vec<Violation>> {
+) -> Result<Command, Invalid> {
+    let is_empty = request == R::default();
     let mut fields = Fields { amount_max, violations: Vec::new() };
     match request.into_command(&mut fields) {
         Some(command) if fields.violations.is_empty() => Ok(command),
-        _ => Err(fields.violations),
+        _ => Err(Invalid { is_empty, violations: fields.violations }),
     }
 }
 
@@ -85,9 +95,6 @@ impl Fields {
     }
 
     fn account_id(&mut self, field: &str, text: &str) -> Option<AccountId> {
-        if text.is_empty() {
-            return self.wrong(field, "FIELD_REQUIRED", "an account id");
-        }
         match AccountId::new(text) {
             Ok(id) => Some(id),
             Err(why) => self.wrong(field, "ACCOUNT_ID_MALFORMED", why.to_string()),

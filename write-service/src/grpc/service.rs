@@ -1,11 +1,12 @@
 //! The nine rpcs. They differ only in their messages: each is validated, queued, and answered.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
+use ledger::{AccountId, Command, RequestId};
 use proto::write::{self, write_service_server::WriteService};
-use service_kit::{deadline::Deadline, error_details::ErrorStatus};
+use service_kit::{deadline::Deadline, error_details::ErrorStatus, log_limit::LogLimit};
 use tokio::sync::watch;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::{
     request::{self, IntoCommand},
@@ -13,7 +14,7 @@ use super::{
     status::{error_status, invalid},
 };
 use crate::{
-    answer::CommandError,
+    answer::{Applied, CommandError},
     metrics::{CommandLabels, Metrics},
     queue::CommandQueue,
     safety::Safety,
@@ -33,60 +34,51 @@ pub struct Writer {
     pub(crate) safety: watch::Receiver<Safety>,
     pub(crate) draining: tokio_util::sync::CancellationToken,
     pub(crate) metrics: Metrics,
+    pub(crate) log_limit: Arc<LogLimit>,
 }
 
 impl Writer {
     async fn execute<Q, R>(
         &self,
-        command: &'static str,
+        rpc: &'static str,
         request: Request<Q>,
     ) -> Result<Response<R>, Status>
     where
-        Q: IntoCommand,
+        Q: IntoCommand + Default + PartialEq,
         R: FromApplied,
     {
         let begun = Instant::now();
-        let answer = self.answer(request).await;
+        let deadline = Deadline::of(&request).map(Deadline::at);
+        let trace_context = trace_context(&request);
+        let (answer, about) = match request::command(request.into_inner(), self.amount_max) {
+            Ok(command) => {
+                let about = Some((command.request_id, command.account_id.clone()));
+                (self.answer(command, trace_context, deadline).await, about)
+            }
+            Err(wrong) => (Err(invalid(&wrong)), None),
+        };
         self.metrics.command_seconds.observe(begun.elapsed().as_secs_f64());
         let outcome = match &answer {
             Ok(applied) if applied.replayed => "replayed",
             Ok(_) => "applied",
             Err(error) => error.reason,
         };
-        self.metrics.commands.get_or_create(&CommandLabels { command, outcome }).inc();
-        match answer {
-            Ok(applied) => {
-                tracing::debug!(
-                    command,
-                    outcome,
-                    account.id = %applied.first.opening.account_id,
-                    stream.version = applied.first.state.version.get(),
-                    shard = applied.first.shard.get(),
-                    position = applied.first.position.get(),
-                );
-                Ok(Response::new(R::from_applied(applied)))
-            }
-            Err(error) => {
-                tracing::debug!(command, outcome, code = ?error.code, message = error.message);
-                Err(error.into_status())
-            }
-        }
+        self.metrics.commands.get_or_create(&CommandLabels { command: rpc, outcome }).inc();
+        self.log(rpc, outcome, about, &answer);
+        answer
+            .map(|applied| Response::new(R::from_applied(applied)))
+            .map_err(ErrorStatus::into_status)
     }
 
-    async fn answer<Q: IntoCommand>(
+    async fn answer(
         &self,
-        request: Request<Q>,
-    ) -> Result<crate::answer::Applied, ErrorStatus> {
-        let deadline = Deadline::of(&request).map(Deadline::at);
-        let trace_context = request
-            .metadata()
-            .get(TRACEPARENT)
-            .filter(|value| value.len() <= TRACEPARENT_BYTES_MAX)
-            .map(|value| value.as_bytes().to_vec());
-        let command = request::command(request.into_inner(), self.amount_max)
-            .map_err(|wrong| invalid(&wrong))?;
+        command: Command,
+        trace_context: Option<Vec<u8>>,
+        deadline: Option<tokio::time::Instant>,
+    ) -> Result<Applied, ErrorStatus> {
         let account_id = command.account_id.clone();
-        let status = |error: CommandError| error_status(&error, &account_id);
+        let credited = command.destination().unwrap_or(&account_id).clone();
+        let status = |error: CommandError| error_status(&error, &account_id, &credited);
         if self.draining.is_cancelled() {
             return Err(status(CommandError::ShuttingDown));
         }
@@ -95,6 +87,64 @@ impl Writer {
         }
         self.queue.execute(command, None, trace_context, deadline).await.map_err(status)
     }
+
+    /// One line per outcome. What is as it should be, a caller's own mistakes and refusals by the rules included, is for
+    /// `LOG_FILTER=info,write_service=debug`; what an operator has to know of is told of once a second and reason.
+    fn log(
+        &self,
+        rpc: &'static str,
+        outcome: &'static str,
+        about: Option<(RequestId, AccountId)>,
+        answer: &Result<Applied, ErrorStatus>,
+    ) {
+        let (request_id, account_id) = about.unzip();
+        let request_id = request_id.map(tracing::field::display);
+        let account_id = account_id.map(tracing::field::display);
+        match answer {
+            Ok(applied) => tracing::debug!(
+                rpc,
+                outcome,
+                request.id = request_id,
+                account.id = account_id,
+                stream.version = applied.first.state.version.get(),
+                shard = applied.first.shard.get(),
+                position = applied.first.position.get(),
+                "command answered"
+            ),
+            Err(error) => match error.code {
+                Code::Unavailable
+                | Code::DataLoss
+                | Code::ResourceExhausted
+                | Code::DeadlineExceeded => {
+                    if let Some(untold) = self.log_limit.turn(outcome, Instant::now()) {
+                        tracing::warn!(
+                            rpc,
+                            outcome,
+                            request.id = request_id,
+                            account.id = account_id,
+                            untold,
+                            error = error.message,
+                            "command failed"
+                        );
+                    }
+                }
+                _ => tracing::debug!(
+                    rpc,
+                    outcome,
+                    request.id = request_id,
+                    account.id = account_id,
+                    error = error.message,
+                    "command refused"
+                ),
+            },
+        }
+    }
+}
+
+/// The trace that a call came in, to be stored with its events.
+fn trace_context<Q>(request: &Request<Q>) -> Option<Vec<u8>> {
+    let value = request.metadata().get(TRACEPARENT)?;
+    (value.len() <= TRACEPARENT_BYTES_MAX).then(|| value.as_bytes().to_vec())
 }
 
 #[tonic::async_trait]

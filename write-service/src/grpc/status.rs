@@ -7,7 +7,7 @@ use ledger::{AccountId, Rejection};
 use service_kit::error_details::{Applied, ErrorStatus};
 use tonic::Code;
 
-use super::request::Violation;
+use super::request::Invalid;
 use crate::answer::CommandError;
 
 /// A full queue is empty again in less.
@@ -19,13 +19,20 @@ const LEDGER_RETRY: Duration = Duration::from_millis(500);
 /// Somebody has to make room first.
 const STORAGE_RETRY: Duration = Duration::from_secs(5);
 
-/// A status, with the reason that logs and metrics name it by. `account_id` is the command's.
-pub(crate) fn error_status(error: &CommandError, account_id: &AccountId) -> ErrorStatus {
+/// A status, with the reason that logs and metrics name it by. `account_id` is the command's; `credited` the same, or the
+/// destination of a transfer.
+pub(crate) fn error_status(
+    error: &CommandError,
+    account_id: &AccountId,
+    credited: &AccountId,
+) -> ErrorStatus {
     let text = error.to_string();
     match error {
-        CommandError::Rejected { rejection, replayed } => rejected(rejection, account_id, text)
-            .applied(Applied::No)
-            .metadata("replayed", replayed),
+        CommandError::Rejected { rejection, replayed } => {
+            rejected(rejection, account_id, credited, text)
+                .applied(Applied::No)
+                .metadata("replayed", replayed)
+        }
         // The caller has mixed up its ids: this command needs one of its own.
         CommandError::RequestIdReused => {
             ErrorStatus::new(Code::AlreadyExists, "REQUEST_ID_REUSED", text).applied(Applied::No)
@@ -73,12 +80,14 @@ pub(crate) fn error_status(error: &CommandError, account_id: &AccountId) -> Erro
     }
 }
 
-/// The first violation names the error; the others are there with their own reasons.
-pub(crate) fn invalid(violations: &[Violation]) -> ErrorStatus {
-    let first = violations.first().map_or("FIELD_REQUIRED", |first| first.reason);
-    let text = match violations {
-        [only] => format!("{}: {}", only.field, only.description),
-        _ => format!("{} fields are wrong", violations.len()),
+/// The first violation names the error, unless nothing was filled in; the others are there with their own reasons.
+pub(crate) fn invalid(invalid: &Invalid) -> ErrorStatus {
+    let Invalid { is_empty, violations } = invalid;
+    let (first, text) = match violations.as_slice() {
+        _ if *is_empty => ("FIELD_REQUIRED", "the request is empty".to_owned()),
+        [] => ("FIELD_REQUIRED", "a field is wrong".to_owned()),
+        [only] => (only.reason, format!("{}: {}", only.field, only.description)),
+        [first, ..] => (first.reason, format!("{} fields are wrong", violations.len())),
     };
     let error = ErrorStatus::new(Code::InvalidArgument, first, text).applied(Applied::No);
     violations.iter().fold(error, |error, violation| {
@@ -90,7 +99,12 @@ pub(crate) fn invalid(violations: &[Violation]) -> ErrorStatus {
     })
 }
 
-fn rejected(rejection: &Rejection, account_id: &AccountId, text: String) -> ErrorStatus {
+fn rejected(
+    rejection: &Rejection,
+    account_id: &AccountId,
+    credited: &AccountId,
+    text: String,
+) -> ErrorStatus {
     let precondition = |reason, id: &AccountId| {
         ErrorStatus::new(Code::FailedPrecondition, reason, text.clone())
             .precondition(format!("accounts/{id}"), text.clone())
@@ -129,7 +143,7 @@ fn rejected(rejection: &Rejection, account_id: &AccountId, text: String) -> Erro
                 .metadata("requested", requested)
         }
         Rejection::BalanceOverflow { balance, requested } => {
-            precondition("BALANCE_OVERFLOW", account_id)
+            precondition("BALANCE_OVERFLOW", credited)
                 .metadata("balance", balance)
                 .metadata("requested", requested)
         }

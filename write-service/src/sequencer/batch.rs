@@ -106,16 +106,23 @@ impl Batch {
             destination: destination.as_ref().map(|cached| &cached.account),
         };
         let decision = decide(accounts, command);
-        let stored = decision.as_ref().err().is_none_or(Rejection::is_stored);
+        // A refusal that rests on another shard, whose head the append does not compare, is not kept.
+        let elsewhere = destination.as_ref().map(|cached| cached.shard)
+            != account.as_ref().map(|cached| cached.shard);
+        let kept = |rejection: &Rejection| {
+            let rests_elsewhere = elsewhere
+                && destination.is_some()
+                && matches!(rejection, Rejection::BalanceOverflow { .. });
+            rejection.is_stored() && !rests_elsewhere
+        };
+        let stored = decision.as_ref().err().is_none_or(kept);
         if stored && !ticket.claim.take() {
             return Decided::Abandoned(ticket);
         }
         match decision {
             Ok(decision) => self.accept(ticket, decision, account, destination, tentative),
             Err(rejection) => match account {
-                Some(account) if rejection.is_stored() => {
-                    self.reject(ticket, rejection, account, tentative)
-                }
+                Some(account) if stored => self.reject(ticket, rejection, account, tentative),
                 _ => Decided::Refused(ticket, rejection),
             },
         }
@@ -123,7 +130,7 @@ impl Batch {
 
     fn accept(
         &mut self,
-        ticket: Ticket,
+        mut ticket: Ticket,
         decision: Decision,
         account: Option<CachedAccount>,
         destination: Option<CachedAccount>,
@@ -150,13 +157,14 @@ impl Batch {
             )),
             _ => None,
         };
+        ticket.leave_place();
         self.commands.push(DecidedCommand { ticket, first, second });
         Decided::InBatch
     }
 
     fn reject(
         &mut self,
-        ticket: Ticket,
+        mut ticket: Ticket,
         rejection: Rejection,
         account: CachedAccount,
         tentative: &mut Tentative<'_>,
@@ -168,6 +176,7 @@ impl Batch {
         };
         let event = Event::CommandRejected(Box::new(rejected));
         let first = self.add(account.shard, account, event, Some(&ticket), None, tentative);
+        ticket.leave_place();
         self.commands.push(DecidedCommand { ticket, first, second: None });
         Decided::InBatch
     }

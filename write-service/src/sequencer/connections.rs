@@ -31,11 +31,16 @@ pub(super) struct Connections {
 
 impl Address {
     /// Connects. When this returns, no append of an earlier connection of this instance can happen any more.
-    pub(super) async fn connect(&self) -> Result<Connections, Error> {
-        let identity = migrate(&self.database_url, self.shards).await?;
+    ///
+    /// Who has `known` a log never creates one: a database that is suddenly empty is not a new bank.
+    pub(super) async fn connect(&self, known: bool) -> Result<Connections, Error> {
+        if !known {
+            migrate(&self.database_url, self.shards).await?;
+        }
         let control =
             Control::connect(&self.database_url, &format!("counterfoil-control/{}", self.instance))
                 .await?;
+        control.check_safety().await?;
         let name = format!("{APPEND_NAME_PREFIX}{}", self.instance);
         control.end_connections(&name, END_PATIENCE).await?;
         let appender = Appender::connect(&self.database_url, &name).await?;
@@ -44,6 +49,7 @@ impl Address {
             &format!("counterfoil-load/{}", self.instance),
         )
         .await?;
+        let identity = reads.log().identity().await?;
         Ok(Connections { appender, reads: Arc::new(reads), control, identity })
     }
 }

@@ -1,8 +1,10 @@
 //! Loading accounts that are not in memory, beside the decisions on those that are.
 
-use event_store::{Error, LoadedAccount};
+use std::collections::HashMap;
+
+use event_store::{Error, LoadedAccount, RecordedEvent};
 use futures::future::BoxFuture;
-use ledger::{Account, AccountId, Shard};
+use ledger::{Account, AccountId, AccountNumber, AccountState, Event, Shard};
 
 use super::{
     Pending, Sequencer,
@@ -10,7 +12,10 @@ use super::{
 };
 
 /// Most commands that one load serves, so that the accounts it brings fit in the cache many times over.
-const COMMANDS_MAX: usize = 1024;
+pub(super) const COMMANDS_MAX: usize = 1024;
+
+/// What one shard has of the accounts asked for.
+type ShardAccounts = (Shard, Vec<LoadedAccount>);
 
 /// Commands whose accounts are not in memory.
 #[derive(Default)]
@@ -22,14 +27,35 @@ pub(super) struct Loads {
 struct Running {
     commands: Vec<(Pending, Vec<AccountId>)>,
     epoch: u64,
-    answer: BoxFuture<'static, Result<Vec<(Shard, Vec<LoadedAccount>)>, Error>>,
+    learned: Learned,
+    answer: BoxFuture<'static, Result<Vec<ShardAccounts>, Error>>,
+}
+
+/// What others were found to have written while a load was running. It may be missing in what the load brings.
+#[derive(Debug, Default)]
+struct Learned {
+    opened: HashMap<AccountId, CachedAccount>,
+    states: HashMap<(Shard, AccountNumber), AccountState>,
+}
+
+impl Learned {
+    /// The newer of what was loaded and what was learned.
+    fn newest(&self, mut cached: CachedAccount) -> CachedAccount {
+        if let Some(state) = self.states.get(&(cached.shard, cached.account.number))
+            && state.version > cached.account.state.version
+        {
+            cached.account.state = *state;
+        }
+        cached
+    }
 }
 
 /// A load that has ended.
 pub(super) struct Loaded {
     commands: Vec<(Pending, Vec<AccountId>)>,
     epoch: u64,
-    accounts: Result<Vec<(Shard, Vec<LoadedAccount>)>, Error>,
+    learned: Learned,
+    accounts: Result<Vec<ShardAccounts>, Error>,
 }
 
 impl Loads {
@@ -45,10 +71,23 @@ impl Loads {
     pub(super) async fn finished(&mut self) -> Loaded {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let accounts = (&mut running.answer).await;
-        let Some(Running { commands, epoch, .. }) = self.running.take() else {
+        let Some(Running { commands, epoch, learned, .. }) = self.running.take() else {
             return std::future::pending().await;
         };
-        Loaded { commands, epoch, accounts }
+        Loaded { commands, epoch, learned, accounts }
+    }
+
+    /// Notes an event that this instance has not written, for the load that is running.
+    pub(super) fn learn(&mut self, event: &RecordedEvent) {
+        let Some(Running { learned, .. }) = &mut self.running else { return };
+        if let Event::AccountOpened { opening, .. } = &event.event {
+            let (number, opening) = (event.account, opening.clone());
+            let id = opening.account_id.clone();
+            let account = Account { number, opening, state: event.state };
+            let opened = CachedAccount::stored(event.shard, account, event.recorded_at);
+            learned.opened.insert(id, opened);
+        }
+        learned.states.insert((event.shard, event.account), event.state);
     }
 
     /// Gives up what is running, and gives all commands back.
@@ -64,7 +103,9 @@ impl Sequencer {
         let (Some(connections), Some(identity)) = (&self.connections, self.identity) else {
             return;
         };
-        if self.loads.running.is_some() || self.loads.waiting.is_empty() {
+        // While nothing can be sent, what was loaded must not push out what is under way.
+        let enough = self.ready.len() >= COMMANDS_MAX;
+        if self.loads.running.is_some() || self.loads.waiting.is_empty() || enough {
             return;
         }
         let rest = self.loads.waiting.split_off(self.loads.waiting.len().min(COMMANDS_MAX));
@@ -87,13 +128,14 @@ impl Sequencer {
             Ok(loaded)
         });
         self.metrics.loads.inc();
-        self.loads.running = Some(Running { commands, epoch: self.epoch, answer });
+        self.loads.running =
+            Some(Running { commands, epoch: self.epoch, learned: Learned::default(), answer });
     }
 
-    /// Puts loaded accounts in memory, unless rows of others were learned since the load began: they may be missing in it,
-    /// and it is then made again.
+    /// Puts loaded accounts in memory, brought up to what was learned from others since the load began. If not all of that
+    /// was learned, they are loaded again.
     pub(super) fn install(&mut self, loaded: Loaded) {
-        let Loaded { commands, epoch, accounts } = loaded;
+        let Loaded { commands, epoch, learned, accounts } = loaded;
         let accounts = match accounts {
             Ok(accounts) if epoch == self.epoch => accounts,
             Ok(_) => return self.loads.waiting.splice(..0, commands).for_each(drop),
@@ -106,13 +148,13 @@ impl Sequencer {
             for LoadedAccount { number, opening, opened_at, state } in accounts {
                 let id = opening.account_id.clone();
                 let account = Account { number, opening, state };
-                self.remember(&id, Slot::Present(CachedAccount::stored(shard, account, opened_at)));
+                let cached = learned.newest(CachedAccount::stored(shard, account, opened_at));
+                self.remember(&id, Slot::Present(cached));
             }
         }
-        for (_, ids) in &commands {
-            for id in ids {
-                self.remember(id, Slot::Absent);
-            }
+        for id in commands.iter().flat_map(|(_, ids)| ids) {
+            let opened = learned.opened.get(id).map(|cached| learned.newest(cached.clone()));
+            self.remember(id, opened.map_or(Slot::Absent, Slot::Present));
         }
         self.metrics.accounts_in_memory(self.accounts.len());
         for (pending, _) in commands.into_iter().rev() {

@@ -9,6 +9,7 @@ use ledger::{RequestId, Shard};
 use super::{Looked, Pending, Sequencer, settle::Trouble};
 use crate::{
     answer::{Applied, CommandError},
+    queue::Ticket,
     replay::is_same_command,
 };
 
@@ -94,7 +95,8 @@ impl Sequencer {
         self.lookups.running = Some(Running { commands, epoch: self.epoch, answer });
     }
 
-    /// Answers the commands that are in the log. The others are decided, if this instance was up to date when it looked.
+    /// Answers the commands that are in the log. The others are decided as soon as everything up to the head that was seen
+    /// is known here; one that is met while that is learned is looked for again.
     pub(super) fn looked_up(&mut self, looked: LookedUp) {
         let LookedUp { commands, epoch, seen } = looked;
         let seen = match seen {
@@ -105,27 +107,24 @@ impl Sequencer {
             }
         };
         let mut outcomes = HashMap::new();
-        let mut up_to_date = epoch == self.epoch;
         for (shard, head, found) in seen {
             outcomes.extend(found);
             if !self.knows(shard, head.as_ref()) {
-                up_to_date = false;
-                self.note(Trouble::HeadMoved);
+                self.note(Trouble::HeadMoved); // nothing is decided before it is learned
             }
         }
         for mut pending in commands.into_iter().rev() {
             match outcomes.remove(&pending.request_id()) {
                 Some(stored) => self.answer_stored(pending, stored, true),
-                None if up_to_date => {
+                None => {
                     pending.looked = Looked::Absent { epoch };
                     self.ready.push_front(pending);
                 }
-                None => self.lookups.add(pending),
             }
         }
     }
 
-    /// Answers a command with the outcome that the log has under its id.
+    /// Answers a command, and those that wait behind it, with the outcome that the log has under its id.
     pub(super) fn answer_stored(
         &mut self,
         pending: Pending,
@@ -135,18 +134,21 @@ impl Sequencer {
         let Some(identity) = self.identity else {
             return self.refuse(pending, CommandError::LedgerUnavailable);
         };
-        let answer = match is_same_command(&pending.ticket.command, &stored) {
-            true => Applied::from_stored(identity.log_id, stored, replayed),
-            false => Err(CommandError::RequestIdReused),
+        let answer = |ticket: Ticket, replayed| {
+            let answer = match is_same_command(&ticket.command, &stored) {
+                true => Applied::from_stored(identity.log_id, stored.clone(), replayed),
+                false => Err(CommandError::RequestIdReused),
+            };
+            ticket.answer(answer);
         };
-        let (request_id, held) = (pending.request_id(), pending.held);
-        if replayed {
-            self.metrics.replays.inc();
-        }
-        pending.ticket.answer(answer);
-        if held {
-            self.release(request_id);
-        }
+        let waiting = match pending.held {
+            true => self.held.remove(&pending.request_id()).unwrap_or_default().waiting,
+            false => Vec::new(),
+        };
+        let repeated = waiting.len() + usize::from(replayed);
+        self.metrics.replays.inc_by(u64::try_from(repeated).unwrap_or(u64::MAX));
+        answer(pending.ticket, replayed);
+        waiting.into_iter().for_each(|ticket| answer(ticket, true));
     }
 
     /// Whether everything up to a head is known here: it is what was confirmed, or an own batch under way.

@@ -1,9 +1,9 @@
 //! Getting going again: after a lost race, an old request id, a lost connection. What was decided and not stored is undone,
 //! what others wrote is learned, and the commands are decided anew.
 
-use event_store::{AppendError, Error, Head, LogIdentity, RecordedBatch, StoredOutcome};
-use ledger::{Event, Position, Shard};
-use tokio::time::{Duration, Instant, sleep, sleep_until};
+use event_store::{AppendError, Error, Head, LogIdentity, RecordedEvent, StoredOutcome};
+use ledger::{Account, Event, Position, Shard};
+use tokio::time::{Duration, Instant, sleep_until};
 
 use super::{
     CONTENDED_FOR, Deferred, Looked, Pending, Sequencer,
@@ -25,6 +25,9 @@ const PAGE_EVENTS: usize = 2_000;
 /// An append that has held the head so long, with the rest of its statement missing, is ended.
 const STUCK_AFTER: Duration = Duration::from_secs(4);
 
+/// Commands that lost their answer so often, with nothing stored in between, are refused instead of sent again.
+const RESOLVES_MAX: u32 = 3;
+
 /// Pause between attempts to connect: grows from one to the other.
 const RECONNECT_PAUSE: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(50)..=Duration::from_secs(1);
@@ -36,8 +39,8 @@ pub(crate) enum Condition {
     Starting,
     /// Commands are decided and stored.
     Working,
-    /// Commands are refused, with this.
-    Refusing(CommandError),
+    /// Commands are refused, with this, because of that.
+    Refusing(CommandError, String),
 }
 
 /// Why the sequencer ends.
@@ -56,13 +59,15 @@ impl Sequencer {
         let unknown = self.undo_failed();
         let result = match trouble {
             None => Ok(()),
-            Some(Trouble::Corrupt(finding)) => return self.corrupt_or_changed(finding).await,
+            Some(Trouble::Corrupt(finding)) => {
+                return self.corrupt_or_changed(finding, unknown).await;
+            }
             // What cannot be stored now may be so for long: connecting anew finds out, and says so by health meanwhile.
             Some(Trouble::Lost | Trouble::Storage) => return self.reconnect(unknown).await,
             Some(Trouble::LogChanged) => self.read_identity().await,
             Some(Trouble::RequestIdTaken) => {
                 self.suspicious_until = Some(Instant::now() + SUSPICIOUS_FOR);
-                Ok(())
+                self.catch_up().await
             }
             Some(Trouble::HeadMoved) => {
                 self.metrics.lost_races.inc();
@@ -113,7 +118,7 @@ impl Sequencer {
             for ticket in batch.into_tickets() {
                 let pending = Pending { ticket, looked, held: true };
                 match (&error, &storage) {
-                    (AppendError::Unknown(_), _) => unknown.push(pending),
+                    (AppendError::Unknown(_) | AppendError::Silent, _) => unknown.push(pending),
                     (_, Some(refusal)) => self.refuse(pending, refusal.clone()),
                     _ => again.push(pending),
                 }
@@ -139,19 +144,21 @@ impl Sequencer {
         self.catch_up().await
     }
 
-    /// A log that seems to contradict itself may be another one by now.
-    async fn corrupt_or_changed(&mut self, finding: String) -> Result<(), Stop> {
-        let known = self.identity;
-        match self.read_identity().await {
-            Ok(()) if self.identity != known => Ok(()),
-            Ok(()) => Err(Stop::Corrupt(finding)),
-            Err(error) => {
-                self.note_failure(&error);
-                self.note(Trouble::Corrupt(finding));
-                sleep(*RECONNECT_PAUSE.start()).await;
-                Ok(())
-            }
+    /// A log that seems to contradict itself may be another one by now; and if it cannot be asked, connecting anew will tell.
+    async fn corrupt_or_changed(
+        &mut self,
+        finding: String,
+        mut unknown: Vec<Pending>,
+    ) -> Result<(), Stop> {
+        let there = match &self.connections {
+            Some(connections) => connections.reads.log().identity().await.ok(),
+            None => None,
+        };
+        if there.is_none() || there != self.identity {
+            return self.reconnect(unknown).await;
         }
+        self.tell_unknown(&mut unknown);
+        Err(Stop::Corrupt(finding))
     }
 
     /// Looks which log it is, and begins anew if it is another one.
@@ -161,10 +168,17 @@ impl Sequencer {
         self.adopt(identity).await
     }
 
-    /// Goes on with a log if it is the one known, and begins anew if not.
+    /// Goes on with a log if it is the one known, and begins anew if it is a later incarnation of it. Any other is not what
+    /// acknowledged commands are in.
     async fn adopt(&mut self, identity: LogIdentity) -> Result<(), Error> {
         if self.identity == Some(identity) {
             return self.catch_up().await;
+        }
+        if let Some(known) = self.identity
+            && (known.first_log_id != identity.first_log_id
+                || known.incarnation >= identity.incarnation)
+        {
+            return Err(another_log(&known, &identity));
         }
         let Some(connections) = &self.connections else { return Ok(()) };
         let mut heads = Vec::new();
@@ -219,50 +233,52 @@ impl Sequencer {
             self.forget_accounts();
             return Ok(());
         }
-        loop {
+        // Up to the head that was there: one that others keep moving would never be reached.
+        while self.confirmed[index].link.position < there {
             let batches = log.read_after(shard, &self.confirmed[index].link, PAGE_EVENTS).await?;
-            let Some(last) = batches.last() else { return Ok(()) };
+            let Some(last) = batches.last() else { break };
             let head = Head {
                 link: last.link,
                 recorded_at: Some(last.recorded_at),
                 accounts: last.accounts,
             };
-            self.epoch += 1;
             self.contended_until = Some(Instant::now() + CONTENDED_FOR);
-            for batch in batches {
-                self.learn(batch);
+            for event in batches.into_iter().flat_map(|batch| batch.events) {
+                self.learn(event);
             }
             self.confirmed[index] = head;
             self.metrics.head(shard, head.link.position);
         }
+        Ok(())
     }
 
-    /// Brings accounts in memory up to a batch that this instance has not written, or does not know to have written.
-    fn learn(&mut self, batch: RecordedBatch) {
-        for event in batch.events {
-            let known = match &event.event {
-                Event::CommandRejected(_) => continue,
-                Event::AccountOpened { opening, .. } => {
-                    let absent =
-                        matches!(self.accounts.get(&opening.account_id), Some(Slot::Absent));
-                    let account = ledger::Account {
-                        number: event.account,
-                        opening: opening.clone(),
-                        state: event.state,
-                    };
-                    absent.then(|| CachedAccount::stored(batch.shard, account, event.recorded_at))
-                }
-                _ => self.accounts.by_number(batch.shard, event.account).filter(|cached| {
-                    // A load may have brought a newer state already.
-                    cached.account.state.version < event.state.version
-                }),
-            };
-            if let Some(mut cached) = known {
-                cached.account.state = event.state;
-                let id = cached.account.opening.account_id.clone();
-                self.accounts.set(&id, Slot::Present(cached));
-            }
+    /// Brings memory up to an event that this instance has not written, or does not know to have written.
+    fn learn(&mut self, event: RecordedEvent) {
+        if let Some(held) = event.request_id.and_then(|id| self.held.get_mut(&id)) {
+            held.met = true;
         }
+        self.loads.learn(&event);
+        let known = match &event.event {
+            Event::CommandRejected(_) => return,
+            Event::AccountOpened { opening, .. } => match self.accounts.get(&opening.account_id) {
+                None => None,
+                Some(Slot::Absent) => {
+                    let (number, opening) = (event.account, opening.clone());
+                    let account = Account { number, opening, state: event.state };
+                    Some(CachedAccount::stored(event.shard, account, event.recorded_at))
+                }
+                // Loaded already. Set again, because an opening that was undone may have had its number meanwhile.
+                Some(Slot::Present(cached)) => Some(cached.clone()),
+            },
+            _ => self.accounts.by_number(event.shard, event.account),
+        };
+        let Some(mut cached) = known else { return };
+        // A load may have brought a newer state already.
+        if cached.account.state.version < event.state.version {
+            cached.account.state = event.state;
+        }
+        let id = cached.account.opening.account_id.clone();
+        self.accounts.set(&id, Slot::Present(cached));
     }
 
     /// Connects anew, and finds out what became of commands whose answer was lost. Meanwhile commands that were never sent
@@ -275,16 +291,16 @@ impl Sequencer {
         self.ready.extend(set_aside);
         let tell_by = Instant::now() + self.limits.resolve_within;
         let mut pause = *RECONNECT_PAUSE.start();
+        if self.connected_at.is_some_and(|at| at.elapsed() < *RECONNECT_PAUSE.end()) {
+            self.wait_refusing(pause, &mut unknown, tell_by).await?; // or what fails at once would be tried at once, for ever
+        }
         loop {
             match self.attempt(&mut unknown, tell_by).await? {
                 Ok(connections) => {
                     let identity = connections.identity;
                     self.connections = Some(connections);
-                    let resumed = match self.adopt(identity).await {
-                        Ok(()) => self.resolve(&mut unknown).await,
-                        Err(error) => Err(error),
-                    };
-                    match resumed {
+                    self.connected_at = Some(Instant::now());
+                    match self.resume(identity, &mut unknown).await {
                         Ok(()) => break,
                         Err(error @ Error::Corrupt { .. }) => {
                             return Err(Stop::Corrupt(error.to_string()));
@@ -301,6 +317,20 @@ impl Sequencer {
         Ok(())
     }
 
+    /// Learns what was written meanwhile, and what became of the commands; in as much time as callers were promised.
+    async fn resume(
+        &mut self,
+        identity: LogIdentity,
+        unknown: &mut Vec<Pending>,
+    ) -> Result<(), Error> {
+        let patience = self.limits.resolve_within;
+        let resumed = async {
+            self.adopt(identity).await?;
+            self.resolve(unknown).await
+        };
+        tokio::time::timeout(patience, resumed).await.unwrap_or(Err(Error::Silent("catch up")))
+    }
+
     /// One attempt to connect. New commands wait for it, if none has failed yet.
     async fn attempt(
         &mut self,
@@ -308,7 +338,8 @@ impl Sequencer {
         tell_by: Instant,
     ) -> Result<Result<Connections, Error>, Stop> {
         let address = self.address.clone();
-        let mut attempt = Box::pin(async move { address.connect().await });
+        let known = self.identity.is_some();
+        let mut attempt = Box::pin(async move { address.connect(known).await });
         loop {
             tokio::select! {
                 biased;
@@ -347,12 +378,12 @@ impl Sequencer {
         };
         match self.held.get_mut(&pending.request_id()) {
             // Its twin's fate is unknown, and so is its own.
-            Some(waiting) if pending.ticket.claim.take() => waiting.push(pending.ticket),
+            Some(held) if pending.ticket.claim.take() => held.waiting.push(pending.ticket),
             Some(_) => {}
             None => self.ready.push_back(pending),
         }
         let refusal = match &*self.condition.borrow() {
-            Condition::Refusing(refusal) => Some(refusal.clone()),
+            Condition::Refusing(refusal, _) => Some(refusal.clone()),
             Condition::Starting | Condition::Working => None,
         };
         if let Some(refusal) = refusal {
@@ -365,12 +396,21 @@ impl Sequencer {
         let refusal = match error {
             Error::Unsafe(why) => CommandError::LedgerUnsafe(why.clone()),
             Error::Refused { cause, .. } => CommandError::StorageUnavailable(describe(cause)),
-            Error::Unavailable { .. } | Error::Corrupt { .. } | Error::Settings(_) => {
-                CommandError::LedgerUnavailable
-            }
+            Error::Standby => CommandError::StorageUnavailable(error.to_string()),
+            Error::Unavailable { .. }
+            | Error::Silent(_)
+            | Error::Corrupt { .. }
+            | Error::Settings(_) => CommandError::LedgerUnavailable,
         };
-        tracing::warn!(error = %error, cause = ?std::error::Error::source(error).map(ToString::to_string), "the log cannot be reached");
-        let _ = self.condition.send(Condition::Refusing(refusal.clone()));
+        let why = error.detail();
+        let told = match &*self.condition.borrow() {
+            Condition::Refusing(_, before) => *before == why,
+            Condition::Starting | Condition::Working => false,
+        };
+        if !told {
+            tracing::warn!(error = why, "commands are refused, because the log cannot be written");
+        }
+        let _ = self.condition.send(Condition::Refusing(refusal.clone(), why));
         self.refuse_all(&refusal);
     }
 
@@ -416,6 +456,10 @@ impl Sequencer {
         for pending in unknown.drain(..).rev() {
             match stored.remove(&pending.request_id()) {
                 Some(outcome) => self.answer_stored(pending, outcome, false),
+                // Whatever breaks the connection may be this very batch: it is not tried for ever.
+                None if self.resolved_in_a_row > RESOLVES_MAX => {
+                    self.refuse(pending, CommandError::LedgerUnavailable);
+                }
                 None => self.ready.push_front(pending),
             }
         }
@@ -425,17 +469,32 @@ impl Sequencer {
     /// Answers every command with LEDGER_CORRUPT until the service ends.
     pub(super) async fn refuse_for_ever(mut self, finding: String) {
         tracing::error!(finding, "LEDGER_CORRUPT: writing has stopped");
-        let refusal = CommandError::LedgerCorrupt(finding);
-        let _ = self.condition.send(Condition::Refusing(refusal.clone()));
+        let refusal = CommandError::LedgerCorrupt(finding.clone());
+        let _ = self.condition.send(Condition::Refusing(refusal.clone(), finding));
         let mut unknown = self.undo_failed();
         self.tell_unknown(&mut unknown);
         let set_aside: Vec<Pending> =
             self.loads.take_all().chain(self.lookups.take_all()).collect();
         self.ready.extend(set_aside);
         self.refuse_all(&refusal);
+        // What is still held was lost in the middle of finding out.
+        for ticket in self.held.drain().flat_map(|(_, held)| held.waiting) {
+            ticket.answer(Err(CommandError::OutcomeUnknown));
+        }
         while let Some(ticket) = self.queue.recv().await {
             ticket.answer(Err(refusal.clone()));
         }
+    }
+}
+
+fn another_log(known: &LogIdentity, there: &LogIdentity) -> Error {
+    Error::Corrupt {
+        shard: Shard::ZERO,
+        position: Position::ZERO,
+        finding: format!(
+            "log {} of incarnation {} is there, but commands were acknowledged in log {} of incarnation {}",
+            there.log_id, there.incarnation, known.log_id, known.incarnation
+        ),
     }
 }
 

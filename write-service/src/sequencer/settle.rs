@@ -42,6 +42,7 @@ impl Sequencer {
                 }
                 self.batches_confirmed += 1;
                 self.contradictions = 0;
+                self.resolved_in_a_row = 0;
                 for request_id in batch.answer(&appended) {
                     self.release(request_id);
                 }
@@ -59,6 +60,10 @@ impl Sequencer {
                         Trouble::Contradiction
                     }
                     AppendError::Storage(_) => Trouble::Storage,
+                    AppendError::Silent => {
+                        tracing::warn!(commands = batch.len(), "the database does not answer an append");
+                        Trouble::Lost
+                    }
                     AppendError::Unknown(cause) => {
                         tracing::warn!(error = %cause, commands = batch.len(), "the answer to an append was lost");
                         Trouble::Lost
@@ -95,9 +100,11 @@ impl Sequencer {
             Error::Corrupt { .. } => self.note(Trouble::Corrupt(error.to_string())),
             Error::Unavailable { .. }
             | Error::Refused { .. }
+            | Error::Silent(_)
+            | Error::Standby
             | Error::Unsafe(_)
             | Error::Settings(_) => {
-                tracing::warn!(error = %error, cause = ?std::error::Error::source(error), "the log cannot be read");
+                tracing::warn!(error = error.detail(), "the log cannot be read");
                 self.note(Trouble::Lost);
             }
         }

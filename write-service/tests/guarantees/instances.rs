@@ -1,0 +1,151 @@
+//! Several instances write one log. None believes its memory.
+
+use futures::future::join_all;
+
+use crate::support::*;
+
+mod shards {
+    crate::support::with_one_shard_and_four!(
+        two_instances_under_load_keep_every_limit_and_lose_nothing,
+        an_instance_decides_on_what_another_has_just_written,
+        a_cold_load_that_races_another_instance_is_not_believed,
+        an_instance_beside_a_busy_one_still_answers_what_is_not_kept,
+        an_instance_beside_a_busy_one_still_loads_accounts,
+        an_opening_that_lost_its_number_to_another_does_no_harm,
+    );
+}
+
+async fn two_instances_under_load_keep_every_limit_and_lose_nothing(shards: i16) {
+    let log = Log::create(shards).await;
+    let (one, other) = (log.service().await, log.service().await);
+    let history = History::default();
+    let names = opened_accounts(&one, 6, &history).await;
+    tokio::join!(
+        retried(&one.client, mixed_calls(&names, 500), 60, &history),
+        retried(&other.client, mixed_calls(&names, 500), 60, &history),
+    );
+    assert!(history.count("OK") > 300 && history.count("INSUFFICIENT_FUNDS") > 30);
+    history.agrees_with(&log.judge().await);
+    one.stop().await;
+    other.stop().await;
+}
+
+/// Each answer here would be wrong on memory that is one command old.
+async fn an_instance_decides_on_what_another_has_just_written(shards: i16) {
+    let log = Log::create(shards).await;
+    let (one, other) = (log.service().await, log.service().await);
+    for round in 0..8 {
+        let name = format!("account-{round}");
+        let (writer, reader) = if round % 2 == 0 { (&one, &other) } else { (&other, &one) };
+        assert_eq!(reader.refused(deposit(&name, 1)).await.reason, "ACCOUNT_NOT_FOUND");
+        writer.done(open(&name)).await;
+        assert_eq!(reader.refused(open(&name)).await.reason, "ACCOUNT_ALREADY_EXISTS");
+        assert_eq!(reader.done(deposit(&name, 10)).await.balance(), 10);
+        writer.done(deposit(&name, 5)).await;
+        assert_eq!(reader.done(withdraw(&name, 15).expecting(3)).await.balance(), 0);
+        assert_eq!(writer.refused(withdraw(&name, 1)).await.reason, "INSUFFICIENT_FUNDS");
+        let late = reader.refused(deposit(&name, 1).expecting(3)).await;
+        assert_eq!(late.metadata["current_version"], "4");
+        writer.done(freeze(&name)).await;
+        assert_eq!(reader.refused(withdraw(&name, 1)).await.reason, "ACCOUNT_FROZEN");
+        reader.done(unfreeze(&name)).await;
+        writer.done(close(&name)).await;
+        assert_eq!(reader.refused(deposit(&name, 1)).await.reason, "ACCOUNT_CLOSED");
+    }
+    log.judge().await;
+}
+
+/// Instances that have just started load accounts that another one writes at the same moment.
+async fn a_cold_load_that_races_another_instance_is_not_believed(shards: i16) {
+    let log = Log::create(shards).await;
+    let busy = log.service().await;
+    let history = History::default();
+    let names = opened_accounts(&busy, 4, &history).await;
+    let writing = async {
+        for _ in 0..120 {
+            let calls = names.iter().map(|name| deposit(name, 3)).collect();
+            retried(&busy.client, calls, 4, &history).await;
+        }
+    };
+    let starting = async {
+        for _ in 0..8 {
+            let cold = log.service().await;
+            let calls = names.iter().flat_map(|name| [withdraw(name, 1), withdraw(name, 100_000)]);
+            retried(&cold.client, calls.collect(), 8, &history).await;
+            cold.stop().await;
+        }
+    };
+    tokio::join!(writing, starting);
+    let found = log.judge().await;
+    history.agrees_with(&found);
+    assert_eq!(history.count("INSUFFICIENT_FUNDS"), 8 * 4);
+    assert!(names.iter().all(|name| found.balance(name) == 120 * 3 - 8));
+}
+
+/// What is not kept in the log is answered after a look at it, and the log never stands still.
+async fn an_instance_beside_a_busy_one_still_answers_what_is_not_kept(shards: i16) {
+    let log = Log::create(shards).await;
+    let (one, other) = (log.service().await, log.service().await);
+    let history = History::default();
+    let names = opened_accounts(&one, 8, &history).await;
+    let asking = async {
+        for _ in 0..5 {
+            let missing = one.refused(deposit("nobody", 1)).await;
+            assert_eq!(missing.reason, "ACCOUNT_NOT_FOUND");
+            let twice = other.refused(open(&names[0])).await;
+            assert_eq!(twice.reason, "ACCOUNT_ALREADY_EXISTS");
+        }
+    };
+    beside_load([&one, &other], &names, asking).await;
+}
+
+async fn an_instance_beside_a_busy_one_still_loads_accounts(shards: i16) {
+    let log = Log::create(shards).await;
+    let (one, other) = (log.service().await, log.service().await);
+    let names = opened_accounts(&one, 8, &History::default()).await;
+    let cold: Vec<String> = (0..8).map(|number| format!("cold-{number}")).collect();
+    join_all(cold.iter().map(|name| one.done(open(name)))).await;
+    one.stop().await;
+    let one = log.service().await;
+    let asking = async {
+        for name in &cold {
+            assert_eq!(one.done(deposit(name, 1)).await.version(), 2);
+        }
+    };
+    beside_load([&one, &other], &names, asking).await;
+}
+
+/// Does something while both instances have work without end.
+async fn beside_load(services: [&Service; 2], names: &[String], something: impl Future) {
+    let history = History::default();
+    let [load, more] = services.map(|service| async {
+        loop {
+            retried(&service.client, mixed_calls(names, 40), 20, &history).await;
+        }
+    });
+    tokio::select! {
+        _ = something => {}
+        () = async { tokio::join!(load, more); } => {}
+    }
+    assert!(history.count("OK") > 0);
+}
+
+/// Accounts are numbered when they are decided, and a number is another account's if the batch fails.
+async fn an_opening_that_lost_its_number_to_another_does_no_harm(shards: i16) {
+    let log = Log::create(shards).await;
+    let (one, other) = (log.service().await, log.service().await);
+    let history = History::default();
+    for round in 0..20 {
+        let name = |kind: &str| format!("{kind}-{round}");
+        let (mine, theirs) = (name("mine"), name("theirs"));
+        other.done(open(&theirs)).await;
+        // `one` has not seen that: it gives the same number to its own, while it loads the other's.
+        let calls = vec![withdraw(&theirs, 1_000), open(&mine)];
+        retried(&one.client, calls, 3, &history).await;
+        other.done(deposit(&theirs, 10)).await;
+        assert_eq!(one.done(withdraw(&theirs, 10)).await.balance(), 0, "round {round}");
+        other.done(deposit(&mine, 10)).await;
+        assert_eq!(one.done(withdraw(&mine, 10)).await.balance(), 0, "round {round}");
+    }
+    log.judge().await;
+}

@@ -1,0 +1,212 @@
+//! Answers that are lost on the way: nobody is told what is not known, and what is not known is found out.
+
+use std::cell::Cell;
+
+use dev_servers::Postgres;
+use futures::future::join_all;
+use tonic::Code;
+
+use crate::support::*;
+
+mod shards {
+    crate::support::with_one_shard_and_four!(
+        an_append_whose_answer_was_lost_is_found_and_answered,
+        answers_lost_again_and_again_under_load_lose_and_double_nothing,
+        an_append_connection_killed_again_and_again_loses_and_doubles_nothing,
+        every_connection_killed_again_and_again_loses_and_doubles_nothing,
+        what_cannot_be_found_out_in_time_is_unknown_and_a_retry_tells,
+        a_twin_of_an_unknown_outcome_is_unknown_too,
+    );
+}
+
+const FAULTS: [Fault; 3] = [Fault::ReplyLost, Fault::CutBehind, Fault::NeverSent];
+
+async fn an_append_whose_answer_was_lost_is_found_and_answered(shards: i16) {
+    let log = Log::create(shards).await;
+    let proxy = Proxy::start(&log.url).await;
+    let service = Service::start(&proxy.url, &[]).await;
+    for call in [open("a"), open("b"), deposit("a", 100)] {
+        service.done(call).await;
+    }
+    for (round, fault) in FAULTS.into_iter().cycle().take(9).enumerate() {
+        let call = match round % 3 {
+            0 => deposit("a", 1),
+            1 => transfer("a", "b", 1),
+            _ => withdraw("a", 1_000),
+        };
+        proxy.lose_next(fault);
+        let first = service.send(call.clone()).await;
+        assert_eq!(proxy.faults_reached(), 3 * round + 1);
+        let again = service.send(call.clone()).await;
+        match (first, again) {
+            (Ok(first), Ok(again)) => {
+                assert!(!first.write.replayed && again.write.replayed);
+                assert_eq!(again.as_if_first(), first);
+            }
+            (Err(first), Err(again)) => {
+                assert_eq!(first.reason, "INSUFFICIENT_FUNDS", "{fault:?}");
+                assert!(!first.is_replayed() && again.is_replayed());
+                assert_eq!(again.as_if_first(), first);
+            }
+            differ => panic!("{call:?} after {fault:?}: {differ:?}"),
+        }
+        let open_anew = format!("new-{round}");
+        proxy.lose_next(fault);
+        service.done(open(&open_anew)).await;
+        assert_eq!(service.done(deposit(&open_anew, 1)).await.version(), 2);
+        proxy.lose_next(fault);
+        service.done(deposit(&open_anew, 1)).await;
+    }
+    log.judge().await;
+}
+
+async fn answers_lost_again_and_again_under_load_lose_and_double_nothing(shards: i16) {
+    let log = Log::create(shards).await;
+    let proxy = Proxy::start(&log.url).await;
+    let (service, other) = (Service::start(&proxy.url, &[]).await, log.service().await);
+    let history = History::default();
+    let names = opened_accounts(&service, 8, &history).await;
+    let losing = async {
+        for (round, fault) in FAULTS.into_iter().cycle().take(18).enumerate() {
+            let reached = proxy.faults_reached();
+            proxy.lose_next(fault);
+            let calls = mixed_calls(&names, 25);
+            retried(&service.client, calls, 25, &history).await;
+            assert_eq!(proxy.faults_reached(), reached + 1, "round {round}");
+        }
+    };
+    let writing = retried(&other.client, mixed_calls(&names, 150), 5, &history);
+    tokio::join!(losing, writing);
+    check(&history, &log).await;
+}
+
+async fn an_append_connection_killed_again_and_again_loses_and_doubles_nothing(shards: i16) {
+    kill_connections("counterfoil-append/", shards).await;
+}
+
+async fn every_connection_killed_again_and_again_loses_and_doubles_nothing(shards: i16) {
+    kill_connections("counterfoil-", shards).await;
+}
+
+async fn kill_connections(name: &str, shards: i16) {
+    let log = Log::create(shards).await;
+    let (one, other) = (log.service().await, log.service().await);
+    let history = History::default();
+    let names = opened_accounts(&one, 8, &history).await;
+    let admin = log.admin().await;
+    let working = async {
+        tokio::join!(
+            retried(&one.client, mixed_calls(&names, 500), 40, &history),
+            retried(&other.client, mixed_calls(&names, 500), 40, &history),
+        );
+    };
+    let killing = async {
+        let mut killed = 0;
+        loop {
+            // Each time after something new has been written.
+            let events = admin.count_events().await;
+            until("work goes on", async || admin.count_events().await > events + 20).await;
+            killed += admin.cut(name).await;
+            if killed >= 12 {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = working => {}
+        () = killing => {}
+    }
+    assert!(history.count("OK") > 300);
+    check(&history, &log).await;
+    one.until_serving(true).await;
+    other.until_serving(true).await;
+    one.stop().await;
+    other.stop().await;
+}
+
+async fn check(history: &History, log: &Log) {
+    history.agrees_with(&log.judge().await);
+}
+
+async fn what_cannot_be_found_out_in_time_is_unknown_and_a_retry_tells(shards: i16) {
+    let log = Log::create(shards).await;
+    let proxy = Proxy::start(&log.url).await;
+    let service = Service::start(&proxy.url, &["--resolve-within-ms", "300"]).await;
+    service.done(open("a")).await;
+    for (fault, applied) in [(Fault::ReplyLost, true), (Fault::NeverSent, false)] {
+        let call = deposit("a", 5);
+        proxy.refuse_connections(true);
+        proxy.lose_next(fault);
+        let unknown = service.refused(call.clone()).await;
+        assert_eq!((unknown.code, unknown.reason.as_str()), (Code::Unavailable, "OUTCOME_UNKNOWN"));
+        assert_eq!(unknown.applied(), "unknown");
+        assert!(unknown.retry_after.is_some());
+        let meanwhile = deposit("a", 1);
+        assert_eq!(service.refused(meanwhile.clone()).await.reason, "LEDGER_UNAVAILABLE");
+        proxy.refuse_connections(false);
+        service.until_serving(true).await;
+        assert_eq!(service.done(call).await.write.replayed, applied);
+        assert!(!service.done(meanwhile).await.write.replayed);
+    }
+    assert_eq!(log.judge().await.balance("a"), 12);
+}
+
+async fn a_twin_of_an_unknown_outcome_is_unknown_too(shards: i16) {
+    let log = Log::create(shards).await;
+    let proxy = Proxy::start(&log.url).await;
+    let service = Service::start(&proxy.url, &["--resolve-within-ms", "500"]).await;
+    service.done(open("a")).await;
+    proxy.refuse_connections(true);
+    proxy.lose_next(Fault::ReplyLost);
+    let call = deposit("a", 5);
+    let later = async {
+        until("the answer is lost", async || proxy.faults_reached() == 1).await;
+        service.send(call.clone()).await
+    };
+    let (first, twin) = tokio::join!(service.send(call.clone()), later);
+    assert_eq!(first.unwrap_err().reason, "OUTCOME_UNKNOWN");
+    assert_eq!(twin.unwrap_err().reason, "OUTCOME_UNKNOWN");
+    proxy.refuse_connections(false);
+    service.until_serving(true).await;
+    // Nobody holds the id any more.
+    assert!(service.done(call).await.write.replayed);
+    log.judge().await;
+}
+
+/// A log with one shard and one with four, because a server takes seconds to come back.
+#[tokio::test]
+async fn a_database_killed_under_load_loses_and_doubles_nothing() {
+    let postgres = Postgres::start_private().await.unwrap();
+    let (whole, cut) = tokio::join!(
+        Log::create_at(postgres.create_database().await.unwrap(), 1),
+        Log::create_at(postgres.create_database().await.unwrap(), 4),
+    );
+    let (history, other) = (History::default(), History::default());
+    let killed = Cell::new(false);
+    let killing = async {
+        until("work goes on", async || history.count("OK") > 150).await;
+        postgres.kill().await.unwrap();
+        postgres.restart().await.unwrap();
+        killed.set(true);
+    };
+    tokio::join!(work_until(&killed, &whole, &history), work_until(&killed, &cut, &other), killing);
+    assert!(history.count("LEDGER_UNAVAILABLE") > 0, "nobody noticed");
+}
+
+/// Two services work on until the server has been killed and is back, and then a little more.
+async fn work_until(killed: &Cell<bool>, log: &Log, history: &History) {
+    let services = [log.service().await, log.service().await];
+    let names = opened_accounts(&services[0], 8, history).await;
+    let work = services.each_ref().map(|service| async {
+        while !killed.get() {
+            retried(&service.client, mixed_calls(&names, 60), 30, history).await;
+        }
+        retried(&service.client, mixed_calls(&names, 20), 20, history).await;
+    });
+    join_all(work).await;
+    history.agrees_with(&log.judge().await);
+    for service in services {
+        service.until_serving(true).await;
+        service.stop().await;
+    }
+}

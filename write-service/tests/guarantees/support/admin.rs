@@ -1,0 +1,65 @@
+//! The database's owner, who can do what no service can.
+
+use event_store::connect::{Connection, Purpose, connect};
+
+use super::until;
+
+/// A superuser's connection.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    connection: Connection,
+    url: String,
+}
+
+/// A transaction that lets nobody append until it is dropped.
+#[derive(Debug)]
+pub(crate) struct AppendsHeld {
+    _connection: Connection,
+}
+
+impl Admin {
+    pub(crate) async fn connect(url: &str) -> Self {
+        let connection = connect(url, "test-admin", Purpose::Migrate).await.unwrap();
+        Self { connection, url: url.to_owned() }
+    }
+
+    pub(crate) async fn run(&self, sql: &str) {
+        self.connection.client.batch_execute(sql).await.unwrap();
+    }
+
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        self.connection.client.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    pub(crate) async fn count_events(&self) -> i64 {
+        self.number("SELECT count(*) FROM counterfoil.events").await
+    }
+
+    pub(crate) fn database(&self) -> &str {
+        self.url.rsplit('/').next().unwrap()
+    }
+
+    /// Ends connections whose name begins so; says how many there were.
+    pub(crate) async fn cut(&self, name: &str) -> i64 {
+        self.number(&format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+             WHERE starts_with(application_name, '{name}') AND datname = current_database()"
+        ))
+        .await
+    }
+
+    /// Lets nobody append from now on.
+    pub(crate) async fn hold_appends(&self) -> AppendsHeld {
+        let connection = connect(&self.url, "test-holder", Purpose::Migrate).await.unwrap();
+        let sql = "BEGIN; LOCK TABLE counterfoil.batches IN EXCLUSIVE MODE";
+        connection.client.batch_execute(sql).await.unwrap();
+        AppendsHeld { _connection: connection }
+    }
+
+    /// Waits until so many appends wait for [`AppendsHeld`].
+    pub(crate) async fn until_appends_wait(&self, appends: i64) {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE starts_with(application_name, 'counterfoil-append/')
+                   AND datname = current_database() AND wait_event_type = 'Lock'";
+        until("appends wait", async || self.number(sql).await == appends).await;
+    }
+}

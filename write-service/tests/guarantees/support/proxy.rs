@@ -1,0 +1,180 @@
+//! A proxy in front of Postgres that knows an append when it sees one, and can lose its answer.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{
+    io::{self, AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::Notify,
+    task::JoinSet,
+};
+
+/// What happens to an append on its way. Its connection is cut in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It does not reach the server.
+    NeverSent,
+    /// It reaches the server, which then finds the caller gone.
+    CutBehind,
+    /// The server has answered it, and the answer is lost.
+    ReplyLost,
+}
+
+/// The proxy. Its connections end with it.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) url: String,
+    shared: Arc<Shared>,
+    _accepting: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    target: SocketAddr,
+    fault: Mutex<Option<Fault>>,
+    reached: AtomicUsize,
+    closed: AtomicBool,
+}
+
+impl Proxy {
+    /// In front of the server of `url`.
+    pub(crate) async fn start(url: &str) -> Self {
+        let (login, rest) = url.split_once('@').unwrap();
+        let (target, database) = rest.split_once('/').unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            target: target.parse().unwrap(),
+            fault: Mutex::default(),
+            reached: AtomicUsize::default(),
+            closed: AtomicBool::default(),
+        });
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, shared.clone()));
+        Self { url: format!("{login}@{addr}/{database}"), shared, _accepting: accepting }
+    }
+
+    /// The next append meets this.
+    pub(crate) fn lose_next(&self, fault: Fault) {
+        *self.shared.fault.lock().unwrap() = Some(fault);
+    }
+
+    /// How many appends met a fault.
+    pub(crate) fn faults_reached(&self) -> usize {
+        self.shared.reached.load(Ordering::Acquire)
+    }
+
+    /// Whether new connections are refused. Those that are open stay.
+    pub(crate) fn refuse_connections(&self, refuse: bool) {
+        self.shared.closed.store(refuse, Ordering::Release);
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (client, _) = listener.accept().await.unwrap();
+        if shared.closed.load(Ordering::Acquire) {
+            continue;
+        }
+        let Ok(server) = TcpStream::connect(shared.target).await else { continue };
+        client.set_nodelay(true).unwrap();
+        server.set_nodelay(true).unwrap();
+        connections.spawn(pass(client, server, shared.clone()));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// What both directions of a connection know.
+#[derive(Debug, Default)]
+struct Lost {
+    /// Nothing reaches the client any more.
+    lost: AtomicBool,
+    /// The server has said something that did not reach the client.
+    swallowed: Notify,
+}
+
+/// Passes everything on until one side ends, or a fault ends both.
+async fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let lost = Lost::default();
+    tokio::select! {
+        _ = pass_requests(from_client, to_server, &shared, &lost) => {}
+        _ = pass_answers(from_server, to_client, &lost) => {}
+    }
+}
+
+async fn pass_requests(
+    mut client: OwnedReadHalf,
+    mut server: OwnedWriteHalf,
+    shared: &Shared,
+    lost: &Lost,
+) -> io::Result<()> {
+    let startup = read_message(&mut client, 0).await?;
+    let appends = contains(&startup, b"counterfoil-append/");
+    server.write_all(&startup).await?;
+    loop {
+        let message = read_message(&mut client, 1).await?;
+        let is_append = appends && message[0] == b'B'; // Bind: preparing it has none
+        let fault = if is_append { shared.fault.lock().unwrap().take() } else { None };
+        let Some(fault) = fault else {
+            server.write_all(&message).await?;
+            continue;
+        };
+        lost.lost.store(true, Ordering::Release);
+        if fault != Fault::NeverSent {
+            let (execute, sync) =
+                (read_message(&mut client, 1).await?, read_message(&mut client, 1).await?);
+            server.write_all(&[message, execute, sync].concat()).await?;
+        }
+        if fault == Fault::ReplyLost {
+            lost.swallowed.notified().await;
+        }
+        shared.reached.fetch_add(1, Ordering::AcqRel);
+        return Ok(());
+    }
+}
+
+async fn pass_answers(
+    mut server: OwnedReadHalf,
+    mut client: OwnedWriteHalf,
+    lost: &Lost,
+) -> io::Result<()> {
+    let mut bytes = vec![0; 16 * 1024];
+    loop {
+        let length = server.read(&mut bytes).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        if lost.lost.load(Ordering::Acquire) {
+            lost.swallowed.notify_one();
+        } else {
+            client.write_all(&bytes[..length]).await?;
+        }
+    }
+}
+
+/// One message of the frontend protocol: its type, unless it is the first, its length, and the rest.
+async fn read_message(client: &mut OwnedReadHalf, type_bytes: usize) -> io::Result<Vec<u8>> {
+    let mut message = vec![0; type_bytes + 4];
+    client.read_exact(&mut message).await?;
+    let length: [u8; 4] = message[type_bytes..].try_into().unwrap();
+    let whole = type_bytes + usize::try_from(u32::from_be_bytes(length)).unwrap();
+    message.resize(whole, 0);
+    client.read_exact(&mut message[type_bytes + 4..]).await?;
+    Ok(message)
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}

@@ -1,0 +1,80 @@
+//! Calls that no generated client would send: any bytes as the message, and the message when the test says so.
+
+use bytes::{Buf, BufMut};
+use futures::stream::{self, Stream};
+use tonic::{
+    Request, Status,
+    client::Grpc,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    transport::Channel,
+};
+
+use super::{Client, Refusal};
+
+/// Sends bytes as they are, and throws away what comes back.
+#[derive(Debug, Default, Clone, Copy)]
+struct Bytes;
+
+impl Codec for Bytes {
+    type Encode = Vec<u8>;
+    type Decode = ();
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, bytes: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&bytes);
+        Ok(())
+    }
+}
+
+impl Decoder for Bytes {
+    type Item = ();
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<()>, Status> {
+        buffer.advance(buffer.remaining());
+        Ok(Some(()))
+    }
+}
+
+impl Client {
+    /// Calls an rpc with these bytes as the message.
+    pub(crate) async fn send_bytes(
+        &self,
+        rpc: &'static str,
+        bytes: Vec<u8>,
+    ) -> Result<(), Refusal> {
+        self.send_stream(rpc, stream::iter([bytes])).await
+    }
+
+    /// Begins a call now, and sends its message when the stream brings it.
+    pub(crate) async fn send_stream(
+        &self,
+        rpc: &'static str,
+        messages: impl Stream<Item = Vec<u8>> + Send + 'static,
+    ) -> Result<(), Refusal> {
+        let mut grpc: Grpc<Channel> = Grpc::new(self.channel.clone());
+        grpc.ready().await.unwrap();
+        let path = format!("/counterfoil.write.v1.WriteService/{rpc}");
+        let path = http_path(path);
+        grpc.client_streaming(Request::new(messages), path, Bytes).await?;
+        Ok(())
+    }
+}
+
+fn http_path(path: String) -> tonic::codegen::http::uri::PathAndQuery {
+    path.parse().unwrap()
+}

@@ -1,0 +1,280 @@
+//! Bad weather: what a call gets when it is late, when there is too much of it, and when the database is not as it should be.
+
+use std::time::Duration;
+
+use futures::stream;
+use prost::Message;
+use tokio::sync::oneshot;
+use tonic::Code;
+
+use crate::support::*;
+
+#[track_caller]
+fn check(got: &Refusal, code: Code, reason: &str, applied: &str) {
+    assert_eq!((got.code, got.reason.as_str(), got.applied()), (code, reason, applied), "{got:?}");
+    let is_transient =
+        !["LEDGER_CORRUPT", "LEDGER_UNSAFE", "MESSAGE_TOO_LARGE", "MESSAGE_MALFORMED"]
+            .contains(&reason);
+    assert_eq!(got.retry_after.is_some(), is_transient, "{got:?}");
+}
+
+#[tokio::test]
+async fn a_deadline_that_has_passed_begins_nothing() {
+    let log = Log::create(1).await;
+    let service = log.service().await;
+    service.done(open("a")).await;
+    let call = deposit("a", 5);
+    let late = loop {
+        let answer = service.client.send_within(call.clone(), Duration::ZERO).await.unwrap_err();
+        if answer.code != Code::Cancelled {
+            break answer; // otherwise our own side was first to see that it is late
+        }
+    };
+    check(&late, Code::DeadlineExceeded, "DEADLINE_BEFORE_START", "false");
+    assert!(!service.done(call).await.write.replayed);
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_in_the_queue_is_certain_and_one_that_passes_later_is_not() {
+    let log = Log::create(1).await;
+    let service = log.service_with(&["--batches-under-way-max", "1"]).await;
+    let admin = log.admin().await;
+    service.done(open("a")).await;
+    let (sent, queued) = (deposit("a", 5), deposit("a", 70));
+    let held = admin.hold_appends().await;
+    let soon = Duration::from_millis(300);
+    let queue_second = async {
+        admin.until_appends_wait(1).await;
+        service.client.send_within(queued.clone(), soon).await
+    };
+    let (first, second) =
+        tokio::join!(service.client.send_within(sent.clone(), soon * 3), queue_second);
+    check(&first.unwrap_err(), Code::DeadlineExceeded, "OUTCOME_UNKNOWN", "unknown");
+    check(&second.unwrap_err(), Code::DeadlineExceeded, "DEADLINE_BEFORE_START", "false");
+    drop(held);
+    assert!(service.done(sent).await.write.replayed, "it was sent, and has run to its end");
+    let found = log.judge().await;
+    assert!(found.event_of(&queued).is_none());
+    assert_eq!(found.balance("a"), 5);
+}
+
+#[tokio::test]
+async fn more_than_may_wait_is_refused_wherever_it_would_wait() {
+    let log = Log::create(1).await;
+    let settings =
+        ["--queue-commands-max", "5", "--batches-under-way-max", "1", "--batch-commands-max", "1"];
+    let service = log.service_with(&settings).await;
+    let admin = log.admin().await;
+    service.done(open("a")).await;
+    let check_all = |answers: Vec<Answer>, accepted: &[usize]| {
+        let (fine, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+        assert!(accepted.contains(&fine.len()), "{} were accepted", fine.len());
+        for refusal in refused {
+            check(&refusal.unwrap_err(), Code::ResourceExhausted, "OVERLOADED", "false");
+        }
+    };
+    // Behind an append that does not end: five wait, and one is under way if it was begun before they came.
+    let held = admin.hold_appends().await;
+    let release = async {
+        admin.until_appends_wait(1).await;
+        assert_eq!(service.refused(deposit("a", 0)).await.reason, "AMOUNT_NOT_POSITIVE"); // all others have arrived
+        drop(held);
+    };
+    let (answers, ()) =
+        tokio::join!(every_one(&service.client, (0..50).map(|_| deposit("a", 1))), release);
+    check_all(answers, &[5, 6]);
+    // Behind a load that does not end, and behind a twin.
+    let openings = (0..25).map(|number| open(&format!("cold-{number}")));
+    let twins = vec![open("twin"); 25];
+    admin.run("BEGIN; LOCK TABLE counterfoil.events IN ACCESS EXCLUSIVE MODE").await;
+    let release = async {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE starts_with(application_name, 'counterfoil-load/')
+                   AND datname = current_database() AND wait_event_type = 'Lock'";
+        until("a load waits", async || admin.number(sql).await == 1).await;
+        assert_eq!(service.refused(deposit("a", 0)).await.reason, "AMOUNT_NOT_POSITIVE");
+        admin.run("ROLLBACK").await;
+    };
+    let (answers, ()) =
+        tokio::join!(every_one(&service.client, twins.into_iter().chain(openings)), release);
+    check_all(answers, &[5]);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_refused() {
+    let log = Log::create(1).await;
+    let service = log.service().await;
+    let large = deposit("a", 5).referring_to(&"x".repeat(5 * 1024 * 1024));
+    let refusal = service.refused(large).await;
+    check(&refusal, Code::ResourceExhausted, "MESSAGE_TOO_LARGE", "false");
+    let malformed: [&[u8]; 4] = [
+        &[0xff, 0xff, 0xff],             // no protobuf
+        &[0x0a, 0x02, 0xc3, 0x28],       // request_id is not UTF-8
+        &[0x08, 0x01],                   // request_id is a number
+        &[0x0a, 0x20, b'c', b'u', b't'], // request_id is cut short
+    ];
+    for rpc in ["OpenAccount", "Deposit", "Transfer", "CloseAccount"] {
+        for bytes in malformed {
+            let refusal = service.client.send_bytes(rpc, bytes.to_vec()).await.unwrap_err();
+            check(&refusal, Code::InvalidArgument, "MESSAGE_MALFORMED", "false");
+        }
+    }
+    assert_eq!(log.judge().await.events.len(), 0);
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_nothing_is_begun() {
+    let log = Log::create(1).await;
+    let proxy = Proxy::start(&log.url).await;
+    proxy.refuse_connections(true);
+    let service = Service::start(&proxy.url, &[]).await;
+    let call = open("a");
+    check(&service.refused(call.clone()).await, Code::Unavailable, "LEDGER_UNAVAILABLE", "false");
+    service.until_serving(false).await;
+    proxy.refuse_connections(false);
+    service.until_serving(true).await;
+    assert!(!service.done(call).await.write.replayed);
+
+    proxy.refuse_connections(true);
+    assert!(log.admin().await.cut("counterfoil-").await >= 3);
+    service.until_serving(false).await; // noticed without any call
+    let refusal = service.refused(deposit("a", 5)).await;
+    check(&refusal, Code::Unavailable, "LEDGER_UNAVAILABLE", "false");
+    proxy.refuse_connections(false);
+    service.until_serving(true).await;
+    assert_eq!(service.done(deposit("a", 7)).await.balance(), 7);
+}
+
+#[tokio::test]
+async fn a_database_that_forgets_is_not_written() {
+    let log = Log::create(1).await;
+    let running = log.service().await;
+    running.done(open("a")).await;
+    let admin = log.admin().await;
+    // What a session is told about fsync, which itself belongs to the whole server that all tests share.
+    admin
+        .run(&format!(
+            "CREATE SCHEMA pretended;
+             CREATE FUNCTION pretended.current_setting(text) RETURNS text LANGUAGE sql AS
+                 $$ SELECT CASE $1 WHEN 'fsync' THEN 'off' ELSE pg_catalog.current_setting($1) END $$;
+             ALTER DATABASE {} SET search_path = pretended, pg_catalog, public",
+            admin.database()
+        ))
+        .await;
+    let started = log.service().await;
+    let refusal = started.refused(deposit("a", 5)).await;
+    check(&refusal, Code::Unavailable, "LEDGER_UNSAFE", "false");
+    assert!(refusal.message.contains("fsync is off"), "{refusal:?}");
+    started.until_serving(false).await;
+
+    admin.cut("counterfoil-safety/").await;
+    running.until_serving(false).await;
+    check(&running.refused(deposit("a", 5)).await, Code::Unavailable, "LEDGER_UNSAFE", "false");
+    assert_eq!(log.judge().await.balance("a"), 0);
+    admin.run(&format!("ALTER DATABASE {} RESET search_path", admin.database())).await;
+    admin.cut("counterfoil-safety/").await;
+    started.until_serving(true).await;
+    assert_eq!(started.done(deposit("a", 5)).await.balance(), 5);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_store_says_so_and_is_written_again_when_it_can() {
+    let log = Log::create(1).await;
+    let service = log.service().await;
+    let admin = log.admin().await;
+    service.done(open("a")).await;
+    let fails = |code: &str| {
+        format!(
+            "CREATE FUNCTION public.fails() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END $$;
+             CREATE TRIGGER fails BEFORE INSERT ON counterfoil.batches EXECUTE FUNCTION public.fails()"
+        )
+    };
+    let works = "DROP TRIGGER fails ON counterfoil.batches; DROP FUNCTION public.fails()";
+    let append = "counterfoil.append";
+    let weather = [
+        ("the disk is full", fails("53100"), works.to_owned()),
+        ("something nobody has thought of", fails("XX000"), works.to_owned()),
+        (
+            "the right is missing",
+            format!("REVOKE EXECUTE ON FUNCTION {append} FROM counterfoil_writer"),
+            format!("GRANT EXECUTE ON FUNCTION {append} TO counterfoil_writer"),
+        ),
+    ];
+    for (round, (what, begin, end)) in weather.into_iter().enumerate() {
+        admin.run(&begin).await;
+        let call = deposit("a", 5);
+        let refusal = service.refused(call.clone()).await;
+        check(&refusal, Code::Unavailable, "STORAGE_UNAVAILABLE", "false");
+        admin.run(&end).await;
+        let done = within(what, retried(&service.client, vec![call], 1, &History::default())).await;
+        assert_eq!(
+            done[0].as_ref().unwrap().version(),
+            2 + i64::try_from(round).unwrap(),
+            "{what}"
+        );
+    }
+    let read_only = "default_transaction_read_only";
+    admin.run(&format!("ALTER DATABASE {} SET {read_only} = on", admin.database())).await;
+    admin.cut("counterfoil-").await;
+    service.until_serving(false).await;
+    let refusal = service.refused(deposit("a", 5)).await;
+    check(&refusal, Code::Unavailable, "STORAGE_UNAVAILABLE", "false");
+    admin.run(&format!("ALTER DATABASE {} RESET {read_only}", admin.database())).await;
+    service.until_serving(true).await;
+    service.done(deposit("a", 5)).await;
+    log.judge().await;
+}
+
+#[tokio::test]
+async fn a_log_that_goes_backwards_stops_the_writer() {
+    let cut = "DELETE FROM counterfoil.events WHERE position > 2; DELETE FROM counterfoil.batches WHERE last_position > 2";
+    let forge = "UPDATE counterfoil.batches SET digest = sha256('') WHERE last_position = 4";
+    for damage in [cut, forge] {
+        let log = Log::create(1).await;
+        let service = log.service().await;
+        for call in [open("a"), deposit("a", 1), deposit("a", 1), deposit("a", 1)] {
+            service.done(call).await;
+        }
+        log.admin().await.run(damage).await;
+        let answers = every_one(&service.client, (0..10).map(|_| deposit("a", 5))).await;
+        for answer in answers {
+            check(&answer.unwrap_err(), Code::DataLoss, "LEDGER_CORRUPT", "false");
+        }
+        service.until_serving(false).await;
+        check(&service.refused(open("b")).await, Code::DataLoss, "LEDGER_CORRUPT", "false");
+        let events = log.admin().await.count_events().await;
+        assert_eq!(events, if damage == cut { 2 } else { 4 });
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_incarnation_of_the_log_is_gone_on_with() {
+    let log = Log::create(1).await;
+    let service = log.service().await;
+    service.done(open("a")).await;
+    let next = event_store::start_new_incarnation(&log.url).await.unwrap();
+    let done = service.done(deposit("a", 5)).await;
+    assert!(done.write.consistency_token.contains(&next.log_id.to_string()));
+    assert_eq!(log.judge().await.balance("a"), 5);
+}
+
+#[tokio::test]
+async fn a_call_that_comes_while_the_service_ends_is_not_begun() {
+    let log = Log::create(1).await;
+    let service = log.service().await;
+    service.done(open("a")).await;
+    let Call::Deposit(request) = deposit("a", 5) else { unreachable!("a deposit") };
+    let (say, said) = oneshot::channel();
+    let message = stream::once(async { said.await.unwrap() });
+    let end = async {
+        // The call has begun: what was sent behind it is answered.
+        service.done(deposit("a", 1)).await;
+        service.begin_to_stop();
+        say.send(request.encode_to_vec()).unwrap();
+    };
+    let (answer, ()) = tokio::join!(service.client.send_stream("Deposit", message), end);
+    check(&answer.unwrap_err(), Code::Unavailable, "SHUTTING_DOWN", "false");
+    service.stopped().await;
+    assert_eq!(log.judge().await.balance("a"), 1);
+}
