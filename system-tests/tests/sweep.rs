@@ -1,4 +1,4 @@
-//! What `counterfoil verify` notices, and what the sweep repairs by itself.
+//! What the sweep repairs by itself after somebody edited Redis. What `verify` names: cli/tests/stack/verify.rs.
 #![allow(clippy::unwrap_used, reason = "a test says where it failed by failing there")]
 
 use system_tests::{Size, System, load, oracle, until};
@@ -8,43 +8,6 @@ async fn system_with_some_history() -> System {
     load::open_accounts(&system, 5).await;
     oracle::the_read_model_matches(&system).await;
     system
-}
-
-/// Edits as only a superuser can, and sees that `verify` names the place.
-async fn notices(edit: &str, named: &str) {
-    let system = system_with_some_history().await;
-    system.as_superuser(edit).await;
-    let (code, output) = system.counterfoil(&["verify"]).await;
-    assert_eq!(code, 1, "{edit}: {output}");
-    assert!(output.contains(named), "{edit}: {named:?} is not named in:\n{output}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn verify_notices_an_edited_row() {
-    notices("UPDATE counterfoil.events SET balance = balance + 1 WHERE position = 4", "4").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn verify_notices_a_deleted_row() {
-    notices("DELETE FROM counterfoil.events WHERE position = 3", "3").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn verify_notices_a_batch_that_was_deleted_in_the_middle() {
-    notices(
-        "DELETE FROM counterfoil.events WHERE position = 5; DELETE FROM counterfoil.batches WHERE first_position = 5",
-        "5",
-    )
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn verify_notices_a_tail_that_was_cut_off() {
-    notices(
-        "DELETE FROM counterfoil.events WHERE position >= 9; DELETE FROM counterfoil.batches WHERE first_position >= 9",
-        "8",
-    )
-    .await;
 }
 
 /// The key that holds an account's balance.
