@@ -45,16 +45,16 @@ pub(crate) struct ReadModelStore {
     /// Redis with the read model [default: that of a running `counterfoil up` in this folder]
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     redis_url: Option<RedisUrl>,
-    /// First part of every Redis key, as the services have it
-    #[arg(long, env = "REDIS_KEY_PREFIX", default_value = DEFAULT_KEY_PREFIX)]
-    redis_key_prefix: String,
+    /// First part of every Redis key, as the services have it [default: that of a running `counterfoil up` in this folder, or cf]
+    #[arg(long, env = "REDIS_KEY_PREFIX")]
+    redis_key_prefix: Option<String>,
 }
 
 impl WriteAddr {
     pub(crate) fn get(&self) -> String {
         self.write_addr
             .clone()
-            .or_else(|| left(WRITE_ADDR))
+            .or_else(|| left_by_up(WRITE_ADDR))
             .unwrap_or_else(|| "127.0.0.1:50051".into())
     }
 }
@@ -63,14 +63,14 @@ impl ReadAddr {
     pub(crate) fn get(&self) -> String {
         self.read_addr
             .clone()
-            .or_else(|| left(READ_ADDR))
+            .or_else(|| left_by_up(READ_ADDR))
             .unwrap_or_else(|| "127.0.0.1:50052".into())
     }
 }
 
 impl LogDatabase {
     pub(crate) fn get(&self) -> Result<DatabaseUrl, Failure> {
-        let left = || left("DATABASE_URL").map(DatabaseUrl::new);
+        let left = || left_by_up("DATABASE_URL").map(DatabaseUrl::new);
         self.database_url.clone().or_else(left).ok_or_else(|| missing("DATABASE_URL"))
     }
 }
@@ -78,10 +78,11 @@ impl LogDatabase {
 impl ReadModelStore {
     /// How to reach it.
     pub(crate) fn config(&self) -> Result<StoreConfig, Failure> {
-        let left = || left("REDIS_URL").map(RedisUrl::new);
+        let left = || left_by_up("REDIS_URL").map(RedisUrl::new);
         let url = self.redis_url.clone().or_else(left).ok_or_else(|| missing("REDIS_URL"))?;
         let mut config = StoreConfig::new(url.expose());
-        config.key_prefix.clone_from(&self.redis_key_prefix);
+        let prefix = self.redis_key_prefix.clone().or_else(|| left_by_up("REDIS_KEY_PREFIX"));
+        config.key_prefix = prefix.unwrap_or_else(|| DEFAULT_KEY_PREFIX.to_owned());
         Ok(config)
     }
 }
@@ -92,7 +93,8 @@ fn missing(name: &str) -> Failure {
     ))
 }
 
-fn left(name: &str) -> Option<String> {
+/// What a running `up` says in its file.
+fn left_by_up(name: &str) -> Option<String> {
     let text = fs::read_to_string(Path::new(DATA_DIR).join(ENV_FILE)).ok()?;
     find(&text, name)
 }

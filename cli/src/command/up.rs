@@ -9,6 +9,7 @@ mod welcome;
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
+use read_model::DEFAULT_KEY_PREFIX;
 use service_kit::config::{DatabaseUrl, RedisUrl};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,7 +20,7 @@ use crate::{
 use addresses::Addresses;
 use data_dir::DataDir;
 use services::Services;
-use stores::Stores;
+use stores::{Given, Stores};
 
 /// Runs everything on this machine: a private Postgres and a private Redis on free ports, and the three services.
 ///
@@ -34,7 +35,7 @@ pub(crate) struct Up {
     #[arg(long, conflicts_with = "data_dir")]
     ephemeral: bool,
     /// Into how many shards a new log is cut, for life [default: 1]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1024))]
     shards: Option<u16>,
     /// Where the write service listens; port 0 takes any free port
     #[arg(long, env = WRITE_ADDR, default_value = "127.0.0.1:50051", value_name = "IP:PORT")]
@@ -48,6 +49,9 @@ pub(crate) struct Up {
     /// A Redis to use instead of a private one
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     redis_url: Option<RedisUrl>,
+    /// First part of every Redis key
+    #[arg(long, env = "REDIS_KEY_PREFIX", default_value = DEFAULT_KEY_PREFIX)]
+    redis_key_prefix: String,
 }
 
 impl Up {
@@ -75,6 +79,14 @@ impl Up {
         outcome.map_err(|failure| Failure::reported(failure.exit_code()))
     }
 
+    fn given(&self) -> Given {
+        Given {
+            database: self.database_url.clone(),
+            redis: self.redis_url.clone(),
+            key_prefix: self.redis_key_prefix.clone(),
+        }
+    }
+
     async fn run_until_something_ends(
         &self,
         addresses: &Addresses,
@@ -82,7 +94,7 @@ impl Up {
         stores: &mut Stores,
         services: &mut Services,
     ) -> Result<std::convert::Infallible, Failure> {
-        stores.start(data_dir, self.database_url.clone(), self.redis_url.clone()).await?;
+        stores.start(data_dir, self.given()).await?;
         data_dir.write_env(&stores.urls()?, addresses)?;
         services.start(addresses, &stores.urls()?, self.shards).await?;
         welcome::print(addresses, data_dir);

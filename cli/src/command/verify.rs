@@ -4,11 +4,12 @@ mod chain;
 mod checkpoints;
 mod findings;
 mod peers;
+mod read_model;
 mod states;
 
+use ::read_model::Reader;
 use clap::Args;
 use event_store::LogReader;
-use read_model::Reader;
 
 use crate::output::out;
 use crate::{
@@ -54,8 +55,10 @@ impl Verify {
             chain::verify(&log, &identity, shard, &mut findings).await?;
         }
         if !self.log_only {
-            let reader = Reader::connect(&self.store.config()?).await.map_err(Failure::other)?;
+            let store = self.store.config()?;
+            let reader = Reader::connect(&store).await.map_err(Failure::other)?;
             checkpoints::verify(&log, &identity, &reader, &mut findings).await?;
+            read_model::verify(&database_url, &store, &identity, &mut findings).await?;
         }
         Ok(findings)
     }

@@ -44,7 +44,7 @@ pub(super) fn advice(reason: &str) -> Option<&'static str> {
         "READ_STORE_UNAVAILABLE" => "check that Redis runs and that the read service reaches it",
         "LEDGER_UNAVAILABLE" => "check that Postgres runs and that the write service reaches it",
         "STORAGE_UNAVAILABLE" => "check Postgres: it is full, read-only or a standby",
-        "LEDGER_UNSAFE" => "switch fsync, full_page_writes and synchronous_commit on in Postgres",
+        "LEDGER_UNSAFE" => "the message names the setting of Postgres to be changed",
         "LEDGER_CORRUPT" => {
             "no more writes until an operator has looked: `counterfoil verify` names the place; after restoring a \
              backup on purpose, `counterfoil new-incarnation`"

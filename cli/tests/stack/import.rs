@@ -88,11 +88,16 @@ async fn every_balance_after_every_entry_is_the_banks_own() {
     ] {
         assert!(answer.out().contains(part), "{part} in {}", answer.out());
     }
+    wait_until_caught_up(&stack);
+    let before = stack.head();
     let (code, report) = import(&stack, &[]);
     assert_eq!(code, 1);
     let stopped = report["accountsStopped"].as_array().unwrap();
     assert_eq!((stopped.len(), &stopped[0]["account"]), (1, &OVERDRAWN.into()));
     assert_eq!(stopped[0]["heldBackLines"].as_array().unwrap().len(), 31);
+
+    wait_until_caught_up(&stack);
+    assert_eq!(stack.head(), before, "a row that stays refused is not sent anew");
 
     complete(&stack);
     expect_the_banks_state(&stack);

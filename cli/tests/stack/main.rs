@@ -3,6 +3,7 @@
 
 mod calls;
 mod import;
+mod operate;
 mod support;
 mod up;
 mod verify;

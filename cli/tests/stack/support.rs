@@ -4,18 +4,21 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::{Mutex, Once},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::Once,
     thread,
     time::{Duration, Instant},
 };
 
-use dev_servers::TestServers;
+use dev_servers::{Guardian, TestServers};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// A test that waits longer for something has found that it does not happen.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// What the services and `up` itself said.
+const LOG: &str = "up.log";
 
 /// `counterfoil`, as the tests built it.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_counterfoil");
@@ -66,10 +69,12 @@ impl Stores {
     }
 }
 
-/// A running `counterfoil up`. Dropping it is Ctrl-C.
+/// A running `counterfoil up`. Dropping it stops it.
 pub(crate) struct Stack {
-    process: Mutex<Child>,
-    folder: TempDir,
+    process: Child,
+    folder: Option<TempDir>,
+    /// Stops it when the tests are killed.
+    guardian: Guardian,
 }
 
 impl Stack {
@@ -89,16 +94,24 @@ impl Stack {
 
     /// Starts everything in a folder that may have data of an earlier run.
     pub(crate) fn start_in(folder: TempDir, configure: impl FnOnce(&mut Command)) -> Self {
-        // build_services();
+        build_services();
         let mut command = Command::new(PROGRAM);
         command.args(["up", "--write-addr", "127.0.0.1:0", "--read-addr", "127.0.0.1:0"]);
-        command.current_dir(&folder).env("LOG_FILTER", "warn").stdout(Stdio::piped());
+        let log = fs::File::create(folder.path().join(LOG)).unwrap();
+        command.current_dir(&folder).env("LOG_FILTER", "warn").stdout(Stdio::piped()).stderr(log);
         configure(&mut command);
-        let mut process = command.spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let process = command.spawn().unwrap();
+        let mut guardian = Guardian::start("TERM", None).unwrap();
+        guardian.watch(Some(process.id())).unwrap();
+        let mut stack = Self { process, folder: Some(folder), guardian };
+        let mut lines = BufReader::new(stack.process.stdout.take().unwrap()).lines();
         let is_up = lines.any(|line| line.unwrap().contains("Counterfoil is running"));
-        assert!(is_up, "counterfoil up ended: {}", process.wait().unwrap());
-        Self { process: Mutex::new(process), folder }
+        assert!(is_up, "counterfoil up ended: {}", stack.process.wait().unwrap());
+        stack
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder.as_ref().unwrap().path()
     }
 
     /// Runs a sub-command, which finds the stack by the file `env`.
@@ -122,7 +135,7 @@ impl Stack {
     /// A sub-command in the stack's folder.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
-        command.args(args).current_dir(&self.folder);
+        command.args(args).current_dir(self.folder());
         for (name, value) in self.env() {
             command.env(name, value);
         }
@@ -131,7 +144,7 @@ impl Stack {
 
     /// The file that `up` leaves for shells and other commands.
     pub(crate) fn env(&self) -> Vec<(String, String)> {
-        let text = fs::read_to_string(self.folder.path().join(".counterfoil/env")).unwrap();
+        let text = fs::read_to_string(self.folder().join(".counterfoil/env")).unwrap();
         let lines = text.lines().map(|line| line.strip_prefix("export ").unwrap());
         let pairs = lines.map(|line| line.split_once('=').unwrap());
         pairs.map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned())).collect()
@@ -147,7 +160,7 @@ impl Stack {
 
     /// The pid of a service that it started.
     pub(crate) fn service(&self, name: &str) -> u32 {
-        let own = self.process.lock().unwrap().id().to_string();
+        let own = self.process.id().to_string();
         let output = Command::new("ps").args(["-A", "-o", "pid=,ppid=,args="]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let mut pids = text.lines().filter_map(|line| {
@@ -159,15 +172,30 @@ impl Stack {
     }
 
     /// Ends it by a signal, such as `TERM`; its folder, and how it ended.
-    pub(crate) fn end(self, signal: &str) -> (TempDir, std::process::ExitStatus) {
-        let mut process = self.process.into_inner().unwrap();
-        send_signal(signal, process.id());
-        (self.folder, process.wait().unwrap())
+    pub(crate) fn end(self, signal: &str) -> (TempDir, ExitStatus) {
+        send_signal(signal, self.process.id());
+        self.wait()
     }
 
     /// Waits until it has ended by itself.
-    pub(crate) fn wait(self) -> (TempDir, std::process::ExitStatus) {
-        (self.folder, self.process.into_inner().unwrap().wait().unwrap())
+    pub(crate) fn wait(mut self) -> (TempDir, ExitStatus) {
+        let ended = self.process.wait().unwrap();
+        self.guardian.watch(None).unwrap();
+        (self.folder.take().unwrap(), ended)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let Some(folder) = &self.folder else { return }; // it was waited for
+        if self.process.try_wait().unwrap().is_none() {
+            send_signal("TERM", self.process.id());
+            self.process.wait().unwrap();
+        }
+        self.guardian.watch(None).unwrap();
+        if thread::panicking() {
+            eprintln!("{}", fs::read_to_string(folder.path().join(LOG)).unwrap_or_default());
+        }
     }
 }
 

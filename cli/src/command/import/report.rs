@@ -131,7 +131,7 @@ impl fmt::Display for Report {
             .add("not answered", unanswered.to_string())
             .add("held back", (left(false) - refused - unanswered).to_string())
             .add("not sent", left(true).to_string())
-            .add("other balances", self.sum(|lane| lane.differences.len()).to_string());
+            .add("balances that differ", self.sum(|lane| lane.differences.len()).to_string());
         writeln!(f, "{}: {rows} rows of {} accounts\n{fields}", self.file, self.lanes.len())?;
         let differences: Vec<String> = self.lanes.iter().flat_map(difference_lines).collect();
         let ended = self.lanes.iter().filter(|lane| lane.end.refusal().is_some());

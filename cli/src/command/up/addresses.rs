@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use crate::failure::Failure;
 
+/// Where commands go unless told otherwise.
+const WRITE_PORT: u16 = 50051;
 /// Metrics of the three services are looked for here first.
 const METRICS_PORTS: [u16; 3] = [9101, 9102, 9103];
 
@@ -19,11 +21,13 @@ pub(super) struct Addresses {
 impl Addresses {
     /// The addresses asked for, looked at before anything is started: a service that finds its port taken would only end.
     pub(super) fn free(write: SocketAddr, read: SocketAddr) -> Result<Self, Failure> {
-        // All are held until all are found, so that no two are the same.
+        // All are held until all are found, so that no two are the same. The usual ports of metrics belong to whoever has the
+        // usual port for commands; others take any, and so do not meet when several start at once.
+        let is_usual = write.port() == WRITE_PORT;
         let write = taken(write, "--write-addr")?;
         let read = taken(read, "--read-addr")?;
         let metrics = METRICS_PORTS.map(|port| {
-            let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+            let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, if is_usual { port } else { 0 }));
             usual.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
         });
         let mut metrics = metrics.into_iter();

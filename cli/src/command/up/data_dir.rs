@@ -56,9 +56,10 @@ impl DataDir {
     /// What other commands, and shells, need to find what runs here. Only the owner may read the passwords in it.
     pub(super) fn write_env(&self, urls: &Urls, addresses: &Addresses) -> Result<(), Failure> {
         let text = format!(
-            "export DATABASE_URL='{}'\nexport REDIS_URL='{}'\nexport {WRITE_ADDR}='{}'\nexport {READ_ADDR}='{}'\n",
+            "export DATABASE_URL='{}'\nexport REDIS_URL='{}'\nexport REDIS_KEY_PREFIX='{}'\nexport {WRITE_ADDR}='{}'\nexport {READ_ADDR}='{}'\n",
             urls.database.expose(),
             urls.redis.expose(),
+            urls.key_prefix,
             addresses.write,
             addresses.read,
         );

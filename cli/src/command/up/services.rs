@@ -1,6 +1,6 @@
 //! The three services as child processes.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{io::Write, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::Context;
 use dev_servers::Guardian;
@@ -45,6 +45,7 @@ impl Services {
         let listen = |name: &'static str, addr: &dyn ToString| (name, addr.to_string());
         let database = || ("DATABASE_URL", urls.database.expose().to_owned());
         let redis = || ("REDIS_URL", urls.redis.expose().to_owned());
+        let prefix = || ("REDIS_KEY_PREFIX", urls.key_prefix.clone());
         let mut write = vec![
             database(),
             listen("WRITE_SERVICE_LISTEN_ADDR", &addresses.write),
@@ -58,6 +59,7 @@ impl Services {
         ];
         let read = vec![
             redis(),
+            prefix(),
             listen("READ_SERVICE_LISTEN_ADDR", &addresses.read),
             listen("READ_SERVICE_METRICS_ADDR", &addresses.read_metrics),
         ];
@@ -148,6 +150,7 @@ fn program(name: &str) -> Result<PathBuf, Failure> {
 async fn hand_on(name: &'static str, output: impl AsyncRead + Unpin) {
     let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        eprintln!("{name:13} | {line}");
+        let line = format!("{name:13} | {line}\n");
+        let _ = std::io::stderr().write_all(line.as_bytes()); // in one piece, as several write there
     }
 }

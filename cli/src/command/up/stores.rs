@@ -21,20 +21,24 @@ pub(super) struct Stores {
     urls: Option<Urls>,
 }
 
+/// What the user has said about them.
+pub(super) struct Given {
+    pub(super) database: Option<DatabaseUrl>,
+    pub(super) redis: Option<RedisUrl>,
+    pub(super) key_prefix: String,
+}
+
 /// Where they are.
 #[derive(Clone)]
 pub(super) struct Urls {
     pub(super) database: DatabaseUrl,
     pub(super) redis: RedisUrl,
+    pub(super) key_prefix: String,
 }
 
 impl Stores {
-    pub(super) async fn start(
-        &mut self,
-        data_dir: &DataDir,
-        database: Option<DatabaseUrl>,
-        redis: Option<RedisUrl>,
-    ) -> Result<(), Failure> {
+    pub(super) async fn start(&mut self, data_dir: &DataDir, given: Given) -> Result<(), Failure> {
+        let Given { database, redis, key_prefix } = given;
         if let Some(given) = &database {
             eprintln!("counterfoil: using the Postgres of DATABASE_URL: {given}");
         }
@@ -62,7 +66,7 @@ impl Stores {
         let own_database = self.postgres.as_ref().map(|postgres| DatabaseUrl::new(postgres.url()));
         let own_redis = self.redis.as_ref().map(|redis| RedisUrl::new(redis.url()));
         let urls = database.or(own_database).zip(redis.or(own_redis));
-        self.urls = urls.map(|(database, redis)| Urls { database, redis });
+        self.urls = urls.map(|(database, redis)| Urls { database, redis, key_prefix });
         Ok(())
     }
 
