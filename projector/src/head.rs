@@ -1,7 +1,8 @@
-//! Looking at the end of the log, again and again: which log it is, how far it goes, and when it was seen to go no further.
+//! Looking at the end of the log, again and again: which log it is, how far it goes, and when it was seen to go
+//! no further.
 //!
-//! Lag and staleness mean something on an idle log only because of this. It is also the one place where this projector says for which log
-//! it speaks; the shards are projected only while Redis is ours.
+//! Lag and staleness mean something on an idle log only because of this. It is also the one place where this
+//! projector says for which log it speaks; the shards are projected only while Redis is ours.
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,8 +46,10 @@ async fn report(shared: &Shared, outcome: Result<(), Stop>) {
         }
         return;
     };
-    if let Stop::OtherLog { .. } = stop {
-        shared.identity.send_replace(None);
+    match &stop {
+        Stop::OtherLog { .. } => _ = shared.identity.send_replace(None),
+        Stop::Log(_) => shared.tail.give_up().await,
+        _ => {}
     }
     shared.metrics.errors.get_or_create(&of_kind("head")).inc();
     let error = anyhow::Error::new(stop);
@@ -72,7 +75,12 @@ async fn look(shared: &Shared) -> Result<(), Stop> {
     shared.identity.send_if_modified(|known| {
         let is_news = known.as_ref() != Some(&identity);
         if is_news {
-            tracing::info!(log.id = %identity.log_id, log.incarnation = identity.incarnation, shards = identity.shards.get(), "projecting a log");
+            tracing::info!(
+                log.id = %identity.log_id,
+                log.incarnation = identity.incarnation,
+                shards = identity.shards.get(),
+                "projecting a log"
+            );
         }
         *known = Some(identity);
         is_news

@@ -1,7 +1,9 @@
-//! Comparing what Redis holds with the log: the sweep does it all the time, `verify` at once, and a new generation is vetted by it.
+//! Comparing what Redis holds with the log: the sweep does it all the time, `verify` at once, and a new
+//! generation is vetted by it.
 //!
-//! Every comparison is exact, also under load: values are read together with the checkpoint they belong to, and then the log is asked how
-//! things stood at exactly that position. The log never forgets, so there is no race to lose.
+//! Every comparison is exact, also under load: values are read together with the checkpoint they belong to, and
+//! then the log is asked how things stood at exactly that position. The log never forgets, so there is no race
+//! to lose.
 
 mod account;
 mod replay;
@@ -9,7 +11,7 @@ mod statement;
 mod stray;
 
 pub(crate) use account::check_accounts;
-pub(crate) use replay::Replay;
+pub(crate) use replay::{IndexedCounts, Replay};
 pub(crate) use statement::check_statements;
 pub(crate) use stray::check_strays;
 
@@ -34,6 +36,8 @@ pub(crate) struct Target {
     pub(crate) shard: Shard,
     pub(crate) generation: Generation,
     pub(crate) stored: StoredGeneration,
+    /// What queries see of the other view that knows every account: a second witness of which accounts there are.
+    beside: Option<StoredGeneration>,
 }
 
 /// A place that does not hold what the log says it should.
@@ -96,9 +100,26 @@ impl Mismatch {
 }
 
 impl Target {
-    pub(crate) fn new(reader: &Reader, view: View, shard: Shard, generation: Generation) -> Self {
+    pub(crate) async fn new(
+        reader: &Reader,
+        view: View,
+        shard: Shard,
+        generation: Generation,
+    ) -> Result<Self, Stop> {
+        let other = match view {
+            View::Accounts => Some(View::Transactions),
+            View::Transactions => Some(View::Accounts),
+            View::Totals => None,
+        };
+        let beside = match other {
+            Some(other) => {
+                let visible = reader.view_status(other, shard).await?.visible;
+                visible.map(|visible| reader.generation(other, shard, visible.generation))
+            }
+            None => None,
+        };
         let stored = reader.generation(view, shard, generation);
-        Self { view, shard, generation, stored }
+        Ok(Self { view, shard, generation, stored, beside })
     }
 
     /// Reads places and the checkpoint they belong to. A generation without one cannot be compared.
@@ -172,9 +193,10 @@ pub(crate) async fn verify_target(
     while let Some(of_page) = replay.step(log, target).await? {
         findings.add(of_page);
     }
+    let indexed = replay.into_indexed();
     let mut cursor = Some(ScanCursor::START);
     while let Some(at) = cursor {
-        let (next, of_step) = check_strays(log, target, at).await?;
+        let (next, of_step) = check_strays(log, target, &indexed, at).await?;
         findings.add(of_step);
         cursor = next;
     }

@@ -1,10 +1,13 @@
-//! From event to read model: the projector reads the log, verifies it, folds it into views, and keeps Redis equal to it.
+//! From event to read model: the projector reads the log, verifies it, folds it into views, and keeps Redis
+//! equal to it.
 //!
-//! Deliberately absent: deciding anything, and remembering anything. Where a view stands is said by the checkpoint beside its data in
-//! Redis; a projector that starts, or starts again, or is the second of two, reads it there. Any number of projectors may run at once.
+//! Deliberately absent: deciding anything, and remembering anything. Where a view stands is said by the
+//! checkpoint beside its data in Redis; a projector that starts, or starts again, or is the second of two,
+//! reads it there. Any number of projectors may run at once.
 //!
-//! Reading order: [`projection`] (what events mean, pure), [`lifecycle`] (what to do about generations, pure), [`shard`] (the loop),
-//! [`load`], [`track`], [`vet`]; beside it [`head`], [`bell`], [`inspect`], [`sweep`], [`janitor`].
+//! Reading order: [`projection`] (what events mean, pure), [`lifecycle`] (what to do about generations, pure),
+//! [`shard`] (the loop), [`load`], [`track`], [`vet`]; beside it [`head`], [`bell`], [`inspect`], [`sweep`],
+//! [`janitor`].
 
 mod bell;
 mod config;

@@ -1,5 +1,5 @@
-//! What to do about the generations of a view: which to project, whether to begin one, which to drop. Pure, so that every case
-//! can be written down in a test.
+//! What to do about the generations of a view: which to project, whether to begin one, which to drop. Pure, so
+//! that every case can be written down in a test.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -30,8 +30,8 @@ pub(crate) struct Plan {
 
 /// Looks at how a view stands.
 ///
-/// A generation can be continued only at its own checkpoint, of the same log. One whose checkpoint is lost is never rebuilt in place, over
-/// keys that nobody vouches for: a new one is begun.
+/// A generation can be continued only at its own checkpoint, of the same log. One whose checkpoint is lost is
+/// never rebuilt in place, over keys that nobody vouches for: a new one is begun.
 pub(crate) fn plan(
     status: &ViewStatus,
     log_id: LogId,

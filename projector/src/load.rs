@@ -1,5 +1,5 @@
-//! Reading everything anew: how the views stand in Redis, what has to be done about their generations, and whether the log still
-//! is what the checkpoints say.
+//! Reading everything anew: how the views stand in Redis, what has to be done about their generations, and
+//! whether the log still is what the checkpoints say.
 
 use event_store::{ChainLink, LogIdentity, LogReader};
 use futures::future::try_join_all;
@@ -135,8 +135,7 @@ async fn link_of(
     let position = checkpoint.position;
     if log.is_standby().await? {
         // A copy may lag behind the log that another projector reads.
-        let behind = format!("the standby has not come to position {position} of shard {shard}");
-        return Err(Stop::Log(event_store::Error::Unsafe(behind)));
+        return Err(Stop::Log(event_store::Error::Standby));
     }
     let head = log.head(shard).await?.map_or(Position::ZERO, |head| head.link.position);
     let finding = if head < position {

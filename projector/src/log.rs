@@ -1,4 +1,5 @@
-//! The log as the projector reads it: connections that are made again when they are lost, and openings that are remembered.
+//! The log as the projector reads it: connections that are made again when they are lost, and openings that are
+//! remembered.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -18,7 +19,12 @@ impl Log {
         Self { database_url, application_name, current: tokio::sync::Mutex::default() }
     }
 
-    /// The connection; a new one if the last was lost.
+    /// Gives the connection up after a failure: it may look open and never answer again.
+    pub(crate) async fn give_up(&self) {
+        *self.current.lock().await = None;
+    }
+
+    /// The connection; a new one if the last was lost or given up.
     pub(crate) async fn reader(&self) -> Result<Arc<LogReader>, Error> {
         let mut current = self.current.lock().await;
         if let Some(reader) = &*current
@@ -34,8 +40,8 @@ impl Log {
     }
 }
 
-/// What was said when accounts were opened. Openings never change, so they may be remembered for as long as the log is the same;
-/// how many is bounded, and those not used for longest are forgotten, half of them at a time.
+/// What was said when accounts were opened. Openings never change, so they may be remembered for as long as the
+/// log is the same; how many is bounded, and those not used for longest are forgotten, half of them at a time.
 pub(crate) struct Openings {
     shard: Shard,
     half: usize,

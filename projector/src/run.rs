@@ -49,8 +49,8 @@ pub(crate) struct Shared {
     pub(crate) errands: mpsc::Sender<Errand>,
 }
 
-/// Projects until `shutdown`. May be stopped at any moment, also by a `kill -9`: whatever was under way is either stored with its checkpoint
-/// or was never there.
+/// Projects until `shutdown`. May be stopped at any moment, also by a `kill -9`: whatever was under way is
+/// either stored with its checkpoint or was never there.
 ///
 /// # Errors
 /// [`RunError`] when the settings cannot work, when Redis throws keys away, or when a part ends by itself.
@@ -119,7 +119,8 @@ fn share(
     Ok((Arc::new(shared), given))
 }
 
-/// A Redis that answers must keep what it is given; one that does not answer yet is asked again with every look at the log.
+/// A Redis that answers must keep what it is given; one that does not answer yet is asked again with every look
+/// at the log.
 async fn refuse_eviction(shared: &Shared) -> Result<(), RunError> {
     match shared.writer.check().await {
         Err(error @ read_model::Error::Evicting { .. }) => Err(error.into()),

@@ -1,7 +1,9 @@
-//! One shard, from the log to Redis: read after the checkpoint, verify, fold, commit; wait when there is nothing to read.
+//! One shard, from the log to Redis: read after the checkpoint, verify, fold, commit; wait when there is
+//! nothing to read.
 //!
-//! Nothing here is believed for long. After any error, and every now and then without one, what is held in memory is thrown away and
-//! everything is read anew from Redis, where the checkpoint lies beside the data it vouches for.
+//! Nothing here is believed for long. After any error, and every now and then without one, what is held in
+//! memory is thrown away and everything is read anew from Redis, where the checkpoint lies beside the data it
+//! vouches for.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -173,7 +175,13 @@ impl ShardProjector {
                 _ = tokio::time::timeout(shared.config.recheck_interval, changed).await;
             }
             _ => {
-                count(if matches!(stop, Stop::Log(_)) { "log" } else { "read_model" });
+                match stop {
+                    Stop::Log(_) => {
+                        count("log");
+                        shared.tail.give_up().await;
+                    }
+                    _ => count("read_model"),
+                }
                 let error = format!("{:#}", anyhow::Error::new(stop));
                 if shared.problems.report(&self.part(), Some(error.clone())).await {
                     tracing::warn!(

@@ -1,7 +1,7 @@
 //! The sweep: what Redis holds is compared with the log, all the time and slowly, and put right.
 //!
-//! Equal position and hash prove that a view has seen the same events as the log. That it still holds what it then stored is proven only by
-//! looking.
+//! Equal position and hash prove that a view has seen the same events as the log. That it still holds what it
+//! then stored is proven only by looking.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,8 @@ use crate::{
     metrics::{of_kind, of_view},
 };
 
-/// How many times more events than accounts are compared per second: an event is one field of a page, an account several look-ups.
+/// How many times more events than accounts are compared per second: an event is one field of a page, an
+/// account several look-ups.
 const EVENTS_PER_ACCOUNT: f64 = 10.0;
 
 /// How long to wait after a failure, and between two passes over a small log.
@@ -48,6 +49,7 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
             Ok(()) => _ = shared.metrics.sweep_passes.inc(),
             Err(Stop::Conflict) => {} // a generation came or went; the next pass looks again
             Err(stop) => {
+                shared.background.give_up().await;
                 shared.metrics.errors.get_or_create(&of_kind("sweep")).inc();
                 let error = anyhow::Error::new(stop);
                 tracing::warn!(error = format!("{error:#}"), "the sweep fails; trying again");
@@ -87,7 +89,7 @@ impl Pass<'_> {
         if !visible.checkpoint.as_ref().is_some_and(same_log) {
             return Ok(());
         }
-        let target = Target::new(&self.shared.reader, view, shard, visible.generation);
+        let target = Target::new(&self.shared.reader, view, shard, visible.generation).await?;
         let log = self.shared.background.reader().await?;
         let mut after = None;
         loop {
@@ -111,9 +113,10 @@ impl Pass<'_> {
             self.handle(&target, findings).await?;
             self.pace(f64::from(events) / EVENTS_PER_ACCOUNT).await;
         }
+        let indexed = replay.into_indexed();
         let mut cursor = Some(ScanCursor::START);
         while let Some(at) = cursor {
-            let (next, findings) = check_strays(&log, &target, at).await?;
+            let (next, findings) = check_strays(&log, &target, &indexed, at).await?;
             let keys = u32::try_from(findings.checked).unwrap_or(u32::MAX);
             self.handle(&target, findings).await?;
             self.pace(f64::from(keys) / EVENTS_PER_ACCOUNT).await;

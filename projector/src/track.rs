@@ -1,4 +1,5 @@
-//! Generations that stand at the same place of the log and are projected together: one read, one fold and one commit each.
+//! Generations that stand at the same place of the log and are projected together: one read, one fold and one
+//! commit each.
 
 use std::collections::HashMap;
 
@@ -51,8 +52,8 @@ pub(crate) fn merge(groups: Vec<Group>) -> Vec<Group> {
     merged
 }
 
-/// The next batches. A page that cannot be verified or understood is read again batch by batch, so that the projection stops exactly
-/// before the one that is wrong.
+/// The next batches. A page that cannot be verified or understood is read again batch by batch, so that the
+/// projection stops exactly before the one that is wrong.
 pub(crate) async fn read_page(
     log: &LogReader,
     shard: Shard,

@@ -16,8 +16,8 @@ pub struct Verified {
     pub view: View,
     /// The shard.
     pub shard: Shard,
-    /// The last position that was included when the comparison began. `None`: there is nothing to compare, because the view is not built or
-    /// is of another log.
+    /// The last position that was included when the comparison began. `None`: there is nothing to compare,
+    /// because the view is not built or is of another log.
     pub position: Option<Position>,
     /// What was compared, and what was wrong.
     pub findings: Findings,
@@ -43,8 +43,8 @@ impl From<Stop> for VerifyError {
     }
 }
 
-/// Compares what queries see, view by view and shard by shard, with the log, and tells of each as it is done. The log's hash chain is verified on
-/// the way. The log's id is returned.
+/// Compares what queries see, view by view and shard by shard, with the log, and tells of each as it is done.
+/// The log's hash chain is verified on the way. The log's id is returned.
 ///
 /// # Errors
 /// [`VerifyError`].
@@ -65,7 +65,7 @@ pub async fn verify(
         });
         let mut verified = Verified { view, shard, position: None, findings: Findings::default() };
         if let Some((generation, position)) = visible {
-            let target = Target::new(&reader, view, shard, generation);
+            let target = Target::new(&reader, view, shard, generation).await?;
             verified.position = Some(position);
             verified.findings = verify_target(&log, &identity, &target).await?;
         }

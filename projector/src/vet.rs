@@ -1,5 +1,5 @@
-//! Before a new generation takes the visible one's place, both are compared key by key; where they differ, the new one is compared with
-//! the log. This runs beside the projection, which moves both on meanwhile.
+//! Before a new generation takes the visible one's place, both are compared key by key; where they differ, the
+//! new one is compared with the log. This runs beside the projection, which moves both on meanwhile.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -62,7 +62,12 @@ impl Vetting {
             Ok((of, Err(stop))) => {
                 self.verdicts.remove(&of); // begun again
                 let error = anyhow::Error::new(stop);
-                tracing::warn!(view.name = %of.0, generation = of.1.get(), error = format!("{error:#}"), "comparing generations fails; trying again");
+                tracing::warn!(
+                    view.name = %of.0,
+                    generation = of.1.get(),
+                    error = format!("{error:#}"),
+                    "comparing generations fails; trying again"
+                );
             }
             Err(panicked) => tracing::error!(error = %panicked, "comparing generations ended"),
         }
@@ -70,7 +75,8 @@ impl Vetting {
 }
 
 impl ShardProjector {
-    /// Lets queries see new generations that have come as far as the visible ones and are equal to them. Whether anything changed.
+    /// Lets queries see new generations that have come as far as the visible ones and are equal to them.
+    /// Whether anything changed.
     pub(crate) async fn swap_what_is_ready(&mut self, groups: &[Group]) -> Result<bool, Stop> {
         while let Some(ended) = self.vetting.running.try_join_next() {
             self.vetting.note(ended);
@@ -164,7 +170,12 @@ async fn vet(
     let differences = compare(&old, &new).await?;
     let count = differences.len();
     if count == 0 {
-        tracing::info!(view.name = %view, shard = shard.get(), generation = building.get(), "both generations are equal");
+        tracing::info!(
+            view.name = %view,
+            shard = shard.get(),
+            generation = building.get(),
+            "both generations are equal"
+        );
         return Ok(true);
     }
     let label = of_view(view, shard);
@@ -174,7 +185,7 @@ async fn vet(
     let named = named.collect::<Vec<_>>().join(", ");
     let identity = (*shared.identity.borrow()).ok_or(Stop::Conflict)?;
     let log = shared.background.reader().await?;
-    let target = Target::new(&shared.reader, view, shard, building);
+    let target = Target::new(&shared.reader, view, shard, building).await?;
     let wrong = inspect::verify_target(&log, &identity, &target).await?;
     if wrong.count == 0 {
         tracing::error!(

@@ -1,7 +1,7 @@
 //! Changes: what a projection wants a generation to hold, each at its own place.
 //!
-//! Every change is absolute: storing it twice is storing it once. That is why a place can also be asked what it holds, and
-//! compared with what the log says it should.
+//! Every change is absolute: storing it twice is storing it once. That is why a place can also be asked what it
+//! holds, and compared with what the log says it should.
 
 use ledger::{AccountId, OwnerId, Position, Shard, StreamVersion};
 

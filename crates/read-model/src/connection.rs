@@ -1,8 +1,9 @@
 //! One multiplexed connection that is replaced when it fails.
 //!
-//! Not the crate's own `ConnectionManager`: that one keeps a connection that timed out, or that leads to a server that
-//! has become a replica, and makes every caller wait through its retries. Here a failed connection is dropped at once, the next
-//! caller connects anew, and while that fails everybody else is told so without waiting.
+//! Not the crate's own `ConnectionManager`: that one keeps a connection that timed out, or that leads to a
+//! server that has become a replica, and makes every caller wait through its retries. Here a failed connection
+//! is dropped at once, the next caller connects anew, and while that fails everybody else is told so without
+//! waiting.
 
 use std::{
     sync::{
@@ -27,7 +28,8 @@ pub const DEFAULT_KEY_PREFIX: &str = "cf";
 /// How long a failed connection attempt answers for everybody: callers in a row do not each wait for a time-out.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// Requests that may wait to be put on the wire before callers wait for room. The crate's 50 is less than one burst of queries.
+/// Requests that may wait to be put on the wire before callers wait for room. The crate's 50 is less than one
+/// burst of queries.
 const PIPELINE_BUFFER: usize = 1024;
 
 /// Where the read model is and how long to wait for it.

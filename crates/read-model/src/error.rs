@@ -8,7 +8,8 @@ use ledger::Shard;
 /// A failure of the read model. None of them means "not there".
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Redis cannot be reached, timed out, is loading, or refused for want of memory. Trying again is right; whether a write was done is unknown.
+    /// Redis cannot be reached, timed out, is loading, or refused for want of memory. Trying again is right;
+    /// whether a write was done is unknown.
     #[error("{doing}")]
     Unavailable {
         /// What was being done.
@@ -17,7 +18,8 @@ pub enum Error {
         #[source]
         source: RedisError,
     },
-    /// The view has no generation that queries may see, or that generation lost its checkpoint. A projector will build one.
+    /// The view has no generation that queries may see, or that generation lost its checkpoint. A projector
+    /// will build one.
     #[error("view {view} of shard {shard} is not built")]
     NotBuilt {
         /// The view.

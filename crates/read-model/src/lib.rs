@@ -1,11 +1,11 @@
-//! The read model in Redis: every key, every packed format, every script. [`Writer`] is what projectors use, [`Reader`]
-//! what queries use; nobody else spells a key.
+//! The read model in Redis: every key, every packed format, every script. [`Writer`] is what projectors use,
+//! [`Reader`] what queries use; nobody else spells a key.
 //!
-//! Deliberately absent: the log. What events mean is the projector's business; here are places, values, and the promise that a
-//! checkpoint never claims more than lies beside it.
+//! Deliberately absent: the log. What events mean is the projector's business; here are places, values, and the
+//! promise that a checkpoint never claims more than lies beside it.
 //!
-//! Reading order: [`key`] (what is stored where), [`value`](mod@value) (in which form), `scripts/*.lua` (every write, and reads
-//! that need several keys), [`writer`], [`reader`].
+//! Reading order: [`key`] (what is stored where), [`value`](mod@value) (in which form), `scripts/*.lua` (every
+//! write, and reads that need several keys), [`writer`], [`reader`].
 
 mod change;
 mod codec;
@@ -35,7 +35,7 @@ pub use reader::{
 };
 pub use value::{
     AccountView, Checkpoint, CurrencyTotals, EntryKind, HeadStamp, LogRecord, ShardTotals,
-    StatementEntry, StatementHeader, dropped_blocks, oldest_kept,
+    StatementEntry, StatementHeader, dropped_blocks, index_of, oldest_kept,
 };
 pub use view::{Generation, View};
 pub use writer::{Page, RebuildRequest, Repair, Replacement, SwapOutcome, Writer};

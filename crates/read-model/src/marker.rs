@@ -38,9 +38,10 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// When, by Redis's clock, the view is known to have had all of the log: the time of the stamped head, if it is of the same
-    /// log and the view includes it. Under load the newest stamp is ahead of the view for some milliseconds; whoever keeps
-    /// the latest time that was ever known, per view and shard and log, is right too.
+    /// When, by Redis's clock, the view is known to have had all of the log: the time of the stamped head, if
+    /// it is of the same log and the view includes it. Under load the newest stamp is ahead of the view for
+    /// some milliseconds; whoever keeps the latest time that was ever known, per view and shard and log, is
+    /// right too.
     #[must_use]
     pub fn complete_at_ms(&self) -> Option<i64> {
         let head = self.head?;

@@ -103,8 +103,8 @@ impl Reader {
 
     /// Reads the markers of some views and some of their keys in one MGET.
     ///
-    /// The key names need the generations; those seen last are used, and their pointers are read too: if one has moved,
-    /// everything is read again under the new names.
+    /// The key names need the generations; those seen last are used, and their pointers are read too: if one
+    /// has moved, everything is read again under the new names.
     async fn read<const N: usize>(
         &self,
         shard: Shard,

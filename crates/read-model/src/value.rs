@@ -18,4 +18,5 @@ pub use header::StatementHeader;
 pub(crate) use header::latest;
 pub use marks::{HeadStamp, LogRecord};
 pub use totals::{CurrencyTotals, ShardTotals};
-pub(crate) use transaction_index::{IndexedTransaction, index_of};
+pub(crate) use transaction_index::IndexedTransaction;
+pub use transaction_index::index_of;

@@ -33,8 +33,9 @@ impl View {
         Self::ALL.into_iter().find(|view| view.name() == name)
     }
 
-    /// Version of what the view holds. Raise it when a projection begins to store something else: the new version is another
-    /// view to Redis, built from position 1 beside the old one, which older binaries go on reading and writing.
+    /// Version of what the view holds. Raise it when a projection begins to store something else: the new
+    /// version is another view to Redis, built from position 1 beside the old one, which older binaries go on
+    /// reading and writing.
     #[must_use]
     pub fn version(self) -> u32 {
         match self {

@@ -1,4 +1,5 @@
-//! The writer half: what projectors do. Every write is a script that first makes sure that things stand as the caller thinks.
+//! The writer half: what projectors do. Every write is a script that first makes sure that things stand as the
+//! caller thinks.
 
 mod commit;
 mod generation;
@@ -20,7 +21,8 @@ use crate::{
     script,
 };
 
-/// How long nobody must have spoken for another log before ours may take its Redis: some missed renewals, and a failover.
+/// How long nobody must have spoken for another log before ours may take its Redis: some missed renewals, and a
+/// failover.
 const CLAIM_SILENCE_MS: i64 = 10_000;
 
 /// First byte, counted from 1, and length of the part of a log record that names the log it was created as.
@@ -105,7 +107,8 @@ impl Writer {
         view_status(&self.connection, &self.keys, view, shard).await
     }
 
-    /// The totals of a generation and the checkpoint they belong to, in one step: they are folded on from exactly there.
+    /// The totals of a generation and the checkpoint they belong to, in one step: they are folded on from
+    /// exactly there.
     ///
     /// # Errors
     /// [`Error::Conflict`] when the checkpoint is gone; [`Error::Inconsistent`], [`Error::Unavailable`].

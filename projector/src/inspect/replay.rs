@@ -1,7 +1,11 @@
-//! Replaying the log from its beginning, and comparing instead of storing: everything that is written once and never again, and the totals.
+//! Replaying the log from its beginning, and comparing instead of storing: everything that is written once and
+//! never again, and the totals.
+
+use std::collections::HashMap;
 
 use event_store::{ChainLink, LogIdentity, LogReader};
-use read_model::{Change, Checkpoint, Place, ShardTotals};
+use ledger::Position;
+use read_model::{Change, Checkpoint, Place, ShardTotals, index_of};
 
 use super::{Findings, Target};
 use crate::{
@@ -26,6 +30,21 @@ pub(crate) struct Replay {
     /// What Redis held at `upto`, and is compared when the replay has come there.
     totals: Option<Vec<u8>>,
     ended: bool,
+    indexed: IndexedCounts,
+}
+
+/// How many transactions begin in each part of the transaction index, as far as a replay has come.
+#[derive(Debug)]
+pub(crate) struct IndexedCounts {
+    counts: HashMap<i64, usize>,
+    upto: Position,
+}
+
+impl IndexedCounts {
+    /// How many entries a part has, if the replay has seen all of it.
+    pub(super) fn of_part(&self, part: i64) -> Option<usize> {
+        (part < index_of(self.upto)).then(|| self.counts.get(&part).copied().unwrap_or(0))
+    }
 }
 
 impl Replay {
@@ -39,6 +58,7 @@ impl Replay {
             openings: Openings::new(target.shard, OPENINGS_MAX),
             totals: observed.values.into_iter().next().flatten(),
             ended: false,
+            indexed: IndexedCounts { counts: HashMap::new(), upto: Position::ZERO },
         })
     }
 
@@ -65,8 +85,19 @@ impl Replay {
         let page = EventPage { events: &events, openings: &openings };
         let changes = self.projection.fold(&page);
         let changes = changes.map_err(|impossible| Stop::impossible(target.shard, &impossible))?;
+        for change in &changes {
+            if let Change::Indexed { position, .. } = change {
+                *self.indexed.counts.entry(index_of(*position)).or_default() += 1;
+            }
+        }
+        self.indexed.upto = self.link.position;
         let lasting: Vec<_> = changes.into_iter().filter(is_lasting).collect();
         self.compare_lasting(target, &lasting).await.map(Some)
+    }
+
+    /// What it has counted.
+    pub(crate) fn into_indexed(self) -> IndexedCounts {
+        self.indexed
     }
 
     /// How many events are left to replay.

@@ -15,8 +15,8 @@ use crate::{error::Stop, projection::statement_entry};
 /// Versions asked for at once on the way back to the last one that moved money.
 const STEP_VERSIONS: i64 = 64;
 
-/// Compares the statements' headers and newest entries of the next accounts after a number with the log. `None`: there
-/// are no more.
+/// Compares the statements' headers and newest entries of the next accounts after a number with the log.
+/// `None`: there are no more.
 pub(crate) async fn check_statements(
     log: &LogReader,
     target: &Target,
@@ -58,7 +58,8 @@ pub(crate) async fn check_statements(
 
 /// The newest entry of each account at its record.
 ///
-/// Every entry changes the balance and nothing else does, so the last version whose balance differs from the one before is the entry.
+/// Every entry changes the balance and nothing else does, so the last version whose balance differs from the
+/// one before is the entry.
 async fn latest_entries(
     log: &LogReader,
     shard: Shard,

@@ -2,17 +2,20 @@
 //!
 //! Runs after the accounts have been compared, which puts right whatever of the log was missing or damaged.
 
-use event_store::LogReader;
-use ledger::{AccountId, AccountNumber, Event, OwnerId, Position, Shard};
-use read_model::{AccountView, Change, Name, Place, ScanCursor, StatementHeader, StoredFields};
+use event_store::{LogReader, OpenedAccount};
+use ledger::{AccountId, AccountNumber, Event, OwnerId, Position};
+use read_model::{
+    AccountView, Change, Name, Place, ScanCursor, StatementHeader, StoredFields, View,
+};
 
-use super::{Findings, Target};
+use super::{Findings, IndexedCounts, Target};
 use crate::{error::Stop, projection::statement_entry};
 
 /// Compares one step of a scan through a generation's keys with the log.
 pub(crate) async fn check_strays(
     log: &LogReader,
     target: &Target,
+    indexed: &IndexedCounts,
     cursor: ScanCursor,
 ) -> Result<(Option<ScanCursor>, Findings), Stop> {
     let page = target.stored.scan(cursor).await?;
@@ -20,17 +23,65 @@ pub(crate) async fn check_strays(
     for name in page.items {
         findings.add(match &name {
             Name::Account(id) | Name::Header(id) => check_account(log, target, &name, id).await?,
-            Name::Owner(owner) => check_owner(target, owner).await?,
+            Name::Owner(owner) => check_owner(log, target, owner).await?,
             Name::Latest(id) => check_latest(target, id).await?,
             Name::Block(id, _) => check_block(target, &name, id).await?,
-            Name::Transactions(_) => check_index(log, target, &name).await?,
+            Name::Transactions(part) => {
+                check_index(log, target, &name, indexed.of_part(*part)).await?
+            }
             Name::Checkpoint | Name::Totals => Findings::default(),
         });
     }
     Ok((page.next, findings))
 }
 
-/// The account that a value or header says it is of must have that id in the log.
+/// What is known of an account that Redis has a key for.
+enum Standing {
+    InLog(OpenedAccount),
+    NotInLog,
+    /// There is something in Redis, but it cannot be read. The comparison of the accounts puts it right, or has
+    /// to come by first.
+    Unknown,
+}
+
+/// Whether accounts are in the log. The log is asked by number, and a number is in an account's value and in
+/// its statement's header: one damaged value does not make a stranger of an account.
+async fn standings(
+    log: &LogReader,
+    target: &Target,
+    ids: &[AccountId],
+) -> Result<Vec<Standing>, Stop> {
+    let mut numbers: Vec<Vec<Option<AccountNumber>>> = vec![Vec::new(); ids.len()];
+    for stored in [Some(&target.stored), target.beside.as_ref()].into_iter().flatten() {
+        let is_accounts = stored.view() == View::Accounts;
+        let key = |id| {
+            if is_accounts { stored.keys().account(id) } else { stored.keys().header(id) }
+        };
+        let places: Vec<_> = ids.iter().map(|id| Place::Text { key: key(id) }).collect();
+        let observed = stored.observe(&places).await?;
+        for ((id, numbers), value) in ids.iter().zip(&mut numbers).zip(observed.values) {
+            let Some(value) = value else { continue };
+            numbers.push(if is_accounts {
+                AccountView::decode(id, &value).ok().map(|view| view.number)
+            } else {
+                StatementHeader::decode(&value).ok().map(|header| header.number)
+            });
+        }
+    }
+    let asked: Vec<_> = numbers.iter().flatten().flatten().copied().collect();
+    let openings = log.openings(target.shard, &asked).await?;
+    let standing = |(id, numbers): (&AccountId, Vec<Option<AccountNumber>>)| {
+        let opened = numbers.iter().flatten().filter_map(|number| openings.get(number));
+        match opened.into_iter().find(|opened| opened.opening.account_id == *id) {
+            Some(opened) => Standing::InLog(opened.clone()),
+            None if numbers.contains(&None) => Standing::Unknown,
+            None => Standing::NotInLog,
+        }
+    };
+    Ok(ids.iter().zip(numbers).map(standing).collect())
+}
+
+/// A value or header of an account that was never opened.
 async fn check_account(
     log: &LogReader,
     target: &Target,
@@ -39,46 +90,36 @@ async fn check_account(
 ) -> Result<Findings, Stop> {
     let place = Place::Text { key: name.key(target.stored.keys()) };
     let (seen, observed) = target.observe(std::slice::from_ref(&place)).await?;
-    let Some(found) = observed.values.into_iter().next().flatten() else {
-        return Ok(Findings::default()); // gone since
+    let standing = standings(log, target, std::slice::from_ref(id)).await?;
+    // What cannot be read, and has no second witness, would have been put right if the log knew it.
+    let lonely = target.beside.is_none() && matches!(standing[..], [Standing::Unknown]);
+    let right = match standing[..] {
+        [Standing::NotInLog] => vec![None],
+        _ if lonely => vec![None],
+        _ => observed.values.clone(),
     };
-    let number = match name {
-        Name::Account(_) => AccountView::decode(id, &found).ok().map(|view| view.number),
-        _ => StatementHeader::decode(&found).ok().map(|header| header.number),
-    };
-    let right = is_in_log(log, target.shard, id, number).await?.then(|| found.clone());
-    Ok(target.compare(seen, &[place], &[Some(found)], &[right]))
+    Ok(target.compare(seen, &[place], &observed.values, &right))
 }
 
-async fn is_in_log(
-    log: &LogReader,
-    shard: Shard,
-    id: &AccountId,
-    number: Option<AccountNumber>,
-) -> Result<bool, Stop> {
-    // A value that cannot be read would have been put right if its account were in the log.
-    let Some(number) = number else { return Ok(false) };
-    let openings = log.openings(shard, &[number]).await?;
-    Ok(openings.get(&number).is_some_and(|opened| opened.opening.account_id == *id))
-}
-
-/// Every account of an owner names that owner.
-async fn check_owner(target: &Target, owner: &OwnerId) -> Result<Findings, Stop> {
+/// Accounts that are not the owner's.
+async fn check_owner(log: &LogReader, target: &Target, owner: &OwnerId) -> Result<Findings, Stop> {
     let members = target.stored.members(owner).await?;
-    let keys = target.stored.keys();
-    let account_key =
-        |member: &String| AccountId::new(member).map(|id| keys.account(&id)).unwrap_or_default();
-    let values = members.iter().map(|member| Place::Text { key: account_key(member) });
-    let (seen, observed) = target.observe(&values.collect::<Vec<_>>()).await?;
-    let mut places = Vec::with_capacity(members.len());
-    let mut right = Vec::with_capacity(members.len());
-    for (member, value) in members.into_iter().zip(observed.values) {
-        let view = AccountId::new(&member).ok().zip(value);
-        let view = view.and_then(|(id, bytes)| AccountView::decode(&id, &bytes).ok());
-        let belongs = view.is_some_and(|view| view.opening.owner_id.as_ref() == Some(owner));
-        right.push(belongs.then(Vec::new));
-        places.push(Place::Member { key: keys.owner(owner), member });
-    }
+    let (seen, _) = target.observe(&[]).await?;
+    let ids: Vec<_> = members.iter().filter_map(|member| AccountId::new(member).ok()).collect();
+    let standings = standings(log, target, &ids).await?;
+    let is_stranger = |member: &String| {
+        let standing = ids.iter().zip(&standings).find(|(id, _)| id.as_str() == member);
+        match standing {
+            Some((_, Standing::InLog(opened))) => opened.opening.owner_id.as_ref() != Some(owner),
+            Some((_, Standing::Unknown)) => false,
+            Some((_, Standing::NotInLog)) | None => true,
+        }
+    };
+    let right: Vec<_> =
+        members.iter().map(|member| (!is_stranger(member)).then(Vec::new)).collect();
+    let key = target.stored.keys().owner(owner);
+    let place = |member| Place::Member { key: key.clone(), member };
+    let places: Vec<_> = members.into_iter().map(place).collect();
     let found = vec![Some(Vec::new()); places.len()];
     Ok(target.compare(seen, &places, &found, &right))
 }
@@ -109,10 +150,19 @@ async fn check_block(target: &Target, name: &Name, id: &AccountId) -> Result<Fin
     Ok(compare_fields(target, seen, name, fields, &right))
 }
 
-/// Every indexed position is the beginning of that transaction.
-async fn check_index(log: &LogReader, target: &Target, name: &Name) -> Result<Findings, Stop> {
+/// Every indexed position is the beginning of that transaction. The replay has compared every entry that should
+/// be there, so as many as it has counted are all of them.
+async fn check_index(
+    log: &LogReader,
+    target: &Target,
+    name: &Name,
+    counted: Option<usize>,
+) -> Result<Findings, Stop> {
     let StoredFields { observed, fields } = target.stored.fields(&[], name).await?;
     let seen = observed.checkpoint.ok_or(Stop::Conflict)?;
+    if counted == Some(fields.len()) {
+        return Ok(Findings::default());
+    }
     let positions = fields.iter().filter_map(|(position, _)| Position::new(*position));
     let events = log.events_at(target.shard, &positions.collect::<Vec<_>>()).await?;
     let numbers: Vec<_> = events.iter().map(|event| event.account).collect();

@@ -1,5 +1,5 @@
-//! Totals: the trial balance per currency. What came in less what went out must be what is there, plus what is on its way
-//! between shards.
+//! Totals: the trial balance per currency. What came in less what went out must be what is there, plus what is
+//! on its way between shards.
 
 use ledger::{Amount, Event};
 use read_model::{Change, CurrencyTotals, ShardTotals};

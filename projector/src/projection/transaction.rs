@@ -1,7 +1,7 @@
 //! Transactions: every account's statement, its newest entry, and every transaction by its id.
 //!
-//! An entry's number is the account's version at it, which the log gives: there is no counter to read. A version that moved no money
-//! gets a place all the same, so that a hole in a statement can be seen.
+//! An entry's number is the account's version at it, which the log gives: there is no counter to read. A
+//! version that moved no money gets a place all the same, so that a hole in a statement can be seen.
 
 use std::collections::BTreeMap;
 

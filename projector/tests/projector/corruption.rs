@@ -1,1 +1,151 @@
-//! corruption
+//! A log that contradicts itself or the read model stops the projection, loudly and exactly there; an
+//! operator's word starts it again.
+
+use event_store::{LogReader, migrate, start_new_incarnation};
+use ledger::{Position, Shard};
+use read_model::View;
+
+use crate::{
+    stage::{Running, Stage},
+    world::World,
+};
+
+async fn stopped(stage: &Stage, projector: &Running) {
+    let says_so = async || {
+        let (status, reason) = projector.get("/readyz").await;
+        status == 503 && reason.contains("LEDGER_CORRUPT")
+    };
+    stage.until("not ready, because the log is corrupt", says_so).await;
+    assert!(projector.metric("projection_stopped").await >= 1.0);
+    assert!(!projector.has_ended());
+}
+
+async fn position(stage: &Stage, view: View) -> Position {
+    stage.reader.marker(view, Shard::ZERO).await.unwrap().checkpoint.position
+}
+
+/// The position of the last event before which everything is as it was written.
+async fn edit_last_batch(stage: &mut Stage) -> Position {
+    let before = stage.world.head(Shard::ZERO);
+    let edit = "ALTER TABLE counterfoil.events DISABLE TRIGGER ALL;
+         UPDATE counterfoil.events SET reference = 'edited' WHERE position = (SELECT max(position) FROM counterfoil.events)";
+    stage.world.everybody_gets_money().await;
+    stage.world.sql(edit).await;
+    before
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_row_stops_every_view_right_before_it() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(60).await;
+    let before = edit_last_batch(&mut stage).await;
+    stage.world.happens(20).await;
+    let projector = stage.start(&[]);
+    stopped(&stage, &projector).await;
+    for view in View::ALL {
+        let status = stage.reader.view_status(view, Shard::ZERO).await.unwrap();
+        let built = status.building.or(status.visible).unwrap();
+        assert_eq!(built.checkpoint.unwrap().position, before, "{view}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_readable_stays_readable_when_the_log_is_corrupt_behind_it() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(60).await;
+    let projector =
+        stage.start(&["--poll-interval-ms=60000", "--listen=false", "--refresh-interval-ms=60000"]);
+    stage.caught_up().await;
+    projector.stop().await;
+    let before = edit_last_batch(&mut stage).await;
+    let projector = stage.start(&[]);
+    stopped(&stage, &projector).await;
+    for view in View::ALL {
+        assert_eq!(position(&stage, view).await, before);
+    }
+}
+
+/// Cuts the log back to before the last `batches` batches, as restoring an older backup does.
+async fn go_back(stage: &mut Stage, batches: i32) {
+    let cut = format!(
+        "ALTER TABLE counterfoil.batches DISABLE TRIGGER ALL;
+         ALTER TABLE counterfoil.events DISABLE TRIGGER ALL;
+         DELETE FROM counterfoil.batches WHERE first_position IN
+             (SELECT first_position FROM counterfoil.batches ORDER BY first_position DESC LIMIT {batches});
+         DELETE FROM counterfoil.events WHERE position > (SELECT max(last_position) FROM counterfoil.batches)"
+    );
+    stage.world.sql(&cut).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_has_gone_back_stops_the_projection_until_it_is_declared_to_be_another_one() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(60).await;
+    let projector = stage.start(&[]);
+    stage.caught_up().await;
+    let included = position(&stage, View::Accounts).await;
+    go_back(&mut stage, 2).await;
+    stopped(&stage, &projector).await;
+    assert_eq!(position(&stage, View::Accounts).await, included, "nothing is taken back silently");
+
+    let identity = start_new_incarnation(&stage.world.database_url).await.unwrap();
+    let log = LogReader::connect(&stage.world.database_url, "test").await.unwrap();
+    let head = log.head(Shard::ZERO).await.unwrap().unwrap();
+    assert!(head.link.position < included);
+    let shows_the_new_log = async || {
+        let status = stage.reader.status(stage.shards()).await.unwrap();
+        status.iter().all(|status| {
+            let checkpoint = status.visible.and_then(|visible| visible.checkpoint);
+            checkpoint.is_some_and(|checkpoint| {
+                checkpoint.log_id == identity.log_id && checkpoint.position == head.link.position
+            })
+        })
+    };
+    stage.until("the new log is shown", shows_the_new_log).await;
+    stage.until("ready again", async || projector.get("/readyz").await.0 == 200).await;
+    for findings in stage.findings().await {
+        assert_eq!(findings.count, 0, "{:?}", findings.mismatches);
+    }
+    assert_eq!(stage.reader.log().await.unwrap().unwrap().log_id, identity.log_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_with_another_history_of_the_same_length_is_noticed() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(60).await;
+    let projector = stage.start(&[]);
+    stage.caught_up().await;
+    let rewrite = "ALTER TABLE counterfoil.batches DISABLE TRIGGER ALL;
+         UPDATE counterfoil.batches SET hash = sha256('another history')
+         WHERE last_position = (SELECT max(last_position) FROM counterfoil.batches)";
+    stage.world.sql(rewrite).await;
+    stopped(&stage, &projector).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_belongs_to_another_living_log_is_left_alone() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(60).await;
+    let owner = stage.start(&[]);
+    stage.caught_up().await;
+    let other_url = dev_servers::TestServers::get().database().await;
+    migrate(&other_url, None).await.unwrap();
+    let other_world = World::at(other_url, 1).await;
+    let other = Stage::on(&stage.store.redis_url, &stage.store.key_prefix, other_world).await;
+    let intruder = other.start(&[]);
+    let refused = async || intruder.get("/readyz").await.1.contains("belongs to log");
+    stage.until("the intruder is refused", refused).await;
+    stage.world.happens(20).await;
+    stage.is_right().await;
+    assert_eq!(owner.get("/readyz").await.0, 200);
+    assert!(intruder.metric("generations_begun_total").await.abs() < 0.5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_evicts_is_refused_at_the_start() {
+    let redis = dev_servers::Redis::start_private().await.unwrap();
+    let stage = Stage::on(&redis.url(), "cf", World::new(1).await).await;
+    stage.redis(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
+    let projector = stage.start(&[]);
+    stage.until("the projector has ended", async || projector.has_ended()).await;
+}

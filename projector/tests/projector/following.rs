@@ -56,6 +56,23 @@ async fn a_ring_is_heard_before_the_next_poll() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_appended_while_nobody_listened_is_read_when_somebody_does() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(10).await;
+    let _projector = stage.start(&["--poll-interval-ms=600000", "--refresh-interval-ms=600000"]);
+    stage.caught_up().await;
+    let listeners = "FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'counterfoil-projector/listen'";
+    let cut = format!("SELECT pg_terminate_backend(pid, 5000) {listeners}");
+    for _ in 0..3 {
+        stage.world.sql(&cut).await;
+        stage.world.happens(3).await; // and rings for nobody
+        stage.caught_up().await;
+    }
+    stage.is_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lost_connections_to_the_log_are_made_again() {
     let mut stage = Stage::new(1).await;
     stage.world.happens(10).await;

@@ -133,7 +133,7 @@ async fn a_lost_checkpoint_means_a_new_generation_and_not_a_second_run_over_the_
         stage.world.happens(5).await;
         stage.caught_up().await;
         assert!(stage.visible(view).await > old);
-        let old = format!(":{old}:");
+        let old = format!("{view}.1:{old}:");
         stage.until("the old keys are gone", async || stage.keys(&old).await.is_empty()).await;
     }
     stage.is_right().await;
@@ -154,7 +154,7 @@ async fn a_lost_pointer_means_a_new_generation_and_the_old_keys_go() {
     assert!(stage.visible(View::Accounts).await > old);
     projector.stop().await;
     let _cleans_up_when_it_starts = stage.start(&[]);
-    let old = format!(":{old}:");
+    let old = format!("accounts.1:{old}:");
     stage.until("the old keys are gone", async || stage.keys(&old).await.is_empty()).await;
 }
 

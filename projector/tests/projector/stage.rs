@@ -221,6 +221,14 @@ impl Stage {
         command.query_async(&mut connection).await.unwrap()
     }
 
+    /// Sets a key to some bytes by hand.
+    pub(crate) async fn set(&self, key: &str, value: &[u8]) {
+        let client = redis::Client::open(self.store.redis_url.as_str()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut set = redis::cmd("SET");
+        let () = set.arg(key).arg(value).query_async(&mut connection).await.unwrap();
+    }
+
     /// The names of all keys under the prefix that contain `part`.
     pub(crate) async fn keys(&self, part: &str) -> Vec<String> {
         let pattern = format!("{}:*{part}*", self.store.key_prefix);

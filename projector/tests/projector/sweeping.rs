@@ -1,1 +1,185 @@
-//! sweeping
+//! The sweep finds whatever was changed behind the projector's back, and puts it right, also under load.
+
+use ledger::{AccountId, Shard};
+use read_model::{Change, GenerationKeys, View};
+
+use crate::stage::{Running, Stage};
+
+const SWEEPING: &[&str] = &["--sweep-accounts-per-second=100000"];
+
+struct Swept {
+    stage: Stage,
+    projector: Running,
+    id: AccountId,
+}
+
+async fn swept() -> Swept {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(300).await;
+    stage.world.everybody_gets_money().await;
+    let projector = stage.start(SWEEPING);
+    stage.caught_up().await;
+    let id = stage.world.account(0);
+    Swept { stage, projector, id }
+}
+
+impl Swept {
+    async fn keys(&self, view: View) -> GenerationKeys {
+        let visible = self.stage.visible(view).await;
+        self.stage.reader.keys().view(view, Shard::ZERO).generation(visible)
+    }
+
+    /// The sweep puts everything right, and counts it.
+    async fn is_healed(&self) {
+        let clean = async || {
+            let found = self.stage.findings().await;
+            found.iter().all(|findings| findings.count == 0)
+        };
+        self.stage.until("the sweep has healed it", clean).await;
+        self.stage.is_right().await;
+        let found = self.projector.metric("sweep_mismatches_total").await;
+        assert!(found >= 1.0, "{found} mismatches counted");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_model_that_is_right_is_found_right() {
+    let mut swept = swept().await;
+    let passes = async || swept.projector.metric("sweep_passes_total").await;
+    for _ in 0..30 {
+        swept.stage.world.happens(10).await;
+        swept.stage.world.ring().await;
+    }
+    swept.stage.until("two passes", async || passes().await >= 2.0).await;
+    assert!(swept.projector.metric("sweep_checked_total").await > 100.0);
+    assert!(swept.projector.metric("sweep_mismatches_total").await.abs() < 0.5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_balance_is_found() {
+    let swept = swept().await;
+    let stage = &swept.stage;
+    let shard = std::slice::from_ref(&swept.id);
+    let read = stage.reader.accounts(Shard::ZERO, shard).await.unwrap();
+    let mut view = read.value[0].clone().unwrap();
+    view.state.balance += 1_000_000;
+    let key = swept.keys(View::Accounts).await.account(&swept.id);
+    stage.set(&key, &view.encode()).await;
+    swept.is_healed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_key_is_found_whatever_it_is() {
+    let swept = swept().await;
+    let stage = &swept.stage;
+    let [accounts, transactions] = [View::Accounts, View::Transactions];
+    let (accounts, transactions) = (swept.keys(accounts).await, swept.keys(transactions).await);
+    let known = &stage.world.accounts[&swept.id];
+    let version = known.state.version;
+    for key in [
+        accounts.account(&swept.id),
+        transactions.header(&swept.id),
+        transactions.latest(&swept.id),
+        transactions.block(&swept.id, version),
+        transactions.transactions(stage.world.head(Shard::ZERO)),
+    ] {
+        assert_eq!(stage.redis(&["DEL", &key]).await, redis::Value::Int(1), "{key}");
+        swept.is_healed().await;
+    }
+    let owners = stage.keys(":o:").await;
+    assert!(!owners.is_empty());
+    for key in owners {
+        stage.redis(&["DEL", &key]).await;
+        swept.is_healed().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_in_the_log_is_found() {
+    let swept = swept().await;
+    let stage = &swept.stage;
+    let accounts = swept.keys(View::Accounts).await;
+    let transactions = swept.keys(View::Transactions).await;
+    let ghost = AccountId::new("ghost").unwrap();
+    // A copy of somebody else's account under a name that was never opened.
+    stage.redis(&["COPY", &accounts.account(&swept.id), &accounts.account(&ghost)]).await;
+    swept.is_healed().await;
+    stage.redis(&["SET", &accounts.account(&ghost), "unreadable"]).await;
+    swept.is_healed().await;
+    stage.redis(&["COPY", &transactions.header(&swept.id), &transactions.header(&ghost)]).await;
+    stage.redis(&["COPY", &transactions.latest(&swept.id), &transactions.latest(&ghost)]).await;
+    swept.is_healed().await;
+    let version = stage.world.accounts[&swept.id].state.version;
+    let block = transactions.block(&swept.id, version);
+    stage.redis(&["HSET", &block, &version.next().get().to_string(), "ghost"]).await;
+    swept.is_healed().await;
+    let index = transactions.transactions(ledger::Position::ZERO.plus(1));
+    stage.redis(&["HSET", &index, "1", "ghost"]).await;
+    swept.is_healed().await;
+    let owner = stage.keys(":o:").await.remove(0);
+    stage.redis(&["ZADD", &owner, "0", "ghost"]).await;
+    swept.is_healed().await;
+}
+
+/// A cent too much, as it is by hand.
+async fn edit_totals(stage: &Stage) {
+    let visible = stage.visible(View::Totals).await;
+    let (_, mut totals) = stage.writer.totals(Shard::ZERO, visible).await.unwrap();
+    totals.currencies.values_mut().for_each(|totals| totals.deposits += 1);
+    let names = stage.reader.keys().view(View::Totals, Shard::ZERO).generation(visible);
+    stage.set(&names.totals(), &Change::Totals(totals).bytes(Shard::ZERO).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edited_totals_are_found() {
+    let swept = swept().await;
+    edit_totals(&swept.stage).await;
+    swept.is_healed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edited_totals_are_found_also_when_they_have_been_folded_on() {
+    let mut swept = swept().await;
+    for _ in 0..50 {
+        edit_totals(&swept.stage).await;
+        swept.stage.world.happens(4).await;
+        swept.stage.world.ring().await;
+    }
+    swept.is_healed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_under_load_is_healed_and_nothing_newer_is_overwritten() {
+    let mut swept = swept().await;
+    for round in 0..40 {
+        swept.stage.world.happens(5).await;
+        swept.stage.world.ring().await;
+        let index = usize::try_from(swept.stage.world.below(4)).unwrap();
+        let id = swept.stage.world.account(index);
+        let key = match round % 3 {
+            0 => swept.keys(View::Accounts).await.account(&id),
+            1 => swept.keys(View::Transactions).await.header(&id),
+            _ => swept.keys(View::Transactions).await.latest(&id),
+        };
+        swept.stage.redis(&["SET", &key, "damaged"]).await;
+    }
+    swept.is_healed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verifying_finds_what_is_wrong_and_changes_nothing() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(60).await;
+    let _projector = stage.start(&[]);
+    stage.caught_up().await;
+    let visible = stage.visible(View::Accounts).await;
+    let names = stage.reader.keys().view(View::Accounts, Shard::ZERO).generation(visible);
+    let key = names.account(&stage.world.account(0));
+    stage.redis(&["SET", &key, "edited"]).await;
+    for _ in 0..2 {
+        let found = stage.findings().await;
+        let wrong: Vec<_> = found.iter().flat_map(|findings| &findings.mismatches).collect();
+        assert!(wrong.iter().all(|mismatch| mismatch.place.key() == key), "{wrong:?}");
+        assert!(!wrong.is_empty());
+    }
+}

@@ -1,5 +1,5 @@
-//! A log in a database of its own, a writer of random but valid history, and what the history comes to by a way of counting that
-//! shares nothing with the projector.
+//! A log in a database of its own, a writer of random but valid history, and what the history comes to by a way
+//! of counting that shares nothing with the projector.
 
 use std::{collections::BTreeMap, sync::Arc};
 

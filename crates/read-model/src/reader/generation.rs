@@ -1,4 +1,5 @@
-//! Looking at one generation, visible or not, key by key: for `verify`, `show`, the sweep and the comparison before a swap.
+//! Looking at one generation, visible or not, key by key: for `verify`, `show`, the sweep and the comparison
+//! before a swap.
 
 use ledger::{AccountId, OwnerId, Shard};
 use redis::{FromRedisValue as _, Pipeline, RedisError, Value};
@@ -121,6 +122,7 @@ pub struct StoredFields {
 #[derive(Clone)]
 pub struct StoredGeneration {
     reader: Reader,
+    view: View,
     shard: Shard,
     keys: GenerationKeys,
 }
@@ -130,7 +132,7 @@ impl Reader {
     #[must_use]
     pub fn generation(&self, view: View, shard: Shard, generation: Generation) -> StoredGeneration {
         let keys = self.keys.view(view, shard).generation(generation);
-        StoredGeneration { reader: self.clone(), shard, keys }
+        StoredGeneration { reader: self.clone(), view, shard, keys }
     }
 }
 
@@ -139,6 +141,12 @@ impl StoredGeneration {
     #[must_use]
     pub fn keys(&self) -> &GenerationKeys {
         &self.keys
+    }
+
+    /// Its view.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.view
     }
 
     /// Its shard.
@@ -158,7 +166,8 @@ impl StoredGeneration {
         Ok(observed(places, values))
     }
 
-    /// All fields of a block of a statement or of a part of the transaction index, with some places and the checkpoint.
+    /// All fields of a block of a statement or of a part of the transaction index, with some places and the
+    /// checkpoint.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -217,8 +226,8 @@ impl StoredGeneration {
         }
     }
 
-    /// One step through the names of all keys. Names that this view does not have are left out and counted as foreign by nobody:
-    /// nothing reads them.
+    /// One step through the names of all keys. Names that this view does not have are left out and counted as
+    /// foreign by nobody: nothing reads them.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -231,8 +240,8 @@ impl StoredGeneration {
         Ok(ScanPage { items: parsed.collect(), next })
     }
 
-    /// Which of the named keys differ from those of another generation, and both checkpoints at that moment. A difference
-    /// between two generations that stand at different checkpoints says nothing.
+    /// Which of the named keys differ from those of another generation, and both checkpoints at that moment. A
+    /// difference between two generations that stand at different checkpoints says nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -12,8 +12,8 @@ use crate::{
     value::{self, BLOCK_ENTRIES, StoredEntry},
 };
 
-/// Blocks looked into for one page. An account that was frozen and unfrozen ten thousand times costs some short pages, not one
-/// script that holds everybody up.
+/// Blocks looked into for one page. An account that was frozen and unfrozen ten thousand times costs some short
+/// pages, not one script that holds everybody up.
 const BLOCKS_MAX: usize = 32;
 
 /// How far an account's statement goes, and its newest entry.

@@ -37,7 +37,8 @@ pub struct CheckpointFeed {
 }
 
 impl Reader {
-    /// Subscribes to the announcements of some shards. They are in force when this returns: what is committed later is announced.
+    /// Subscribes to the announcements of some shards. They are in force when this returns: what is committed
+    /// later is announced.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -36,7 +36,8 @@ pub enum FoundTransaction {
 }
 
 impl Reader {
-    /// One transaction; of a transfer, the source's side. `None` when the log up to the marker's position has no such transaction.
+    /// One transaction; of a transfer, the source's side. `None` when the log up to the marker's position has
+    /// no such transaction.
     ///
     /// # Errors
     /// [`Error::NotBuilt`], [`Error::Inconsistent`], [`Error::Unavailable`].

@@ -13,7 +13,8 @@ pub(crate) const POSITION_OFFSET: usize = 18;
 /// How many bytes at the beginning of the packed value name the log, the format byte included.
 pub(crate) const LOG_BYTES: usize = 17;
 
-/// What a generation includes. It lies beside the data and is written last in every script, so it never claims more than is there.
+/// What a generation includes. It lies beside the data and is written last in every script, so it never claims
+/// more than is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The log.
@@ -24,8 +25,8 @@ pub struct Checkpoint {
     pub hash: [u8; 32],
     /// When the batch that ends at that position was recorded. `None` at position 0.
     pub recorded_at: Option<Timestamp>,
-    /// How many entries per account the transactions view keeps; 0 keeps all. Said once, when the generation is begun,
-    /// because a generation that had begun under another number would have other holes.
+    /// How many entries per account the transactions view keeps; 0 keeps all. Said once, when the generation is
+    /// begun, because a generation that had begun under another number would have other holes.
     pub entries_max: u32,
 }
 

@@ -7,8 +7,8 @@ use crate::codec::{Decoder, Encoder, Malformed};
 
 const FORMAT: u8 = 1;
 
-/// Entries per block: one hash holds the entries with the versions `64 n` to `64 n + 63`, so that no key grows without end
-/// and a page of a statement is one or two keys.
+/// Entries per block: one hash holds the entries with the versions `64 n` to `64 n + 63`, so that no key grows
+/// without end and a page of a statement is one or two keys.
 pub(crate) const BLOCK_ENTRIES: i64 = 64;
 
 /// Stands for a version that moved no money. With it blocks have no hole, so that a hole is a loss and can be seen.
@@ -24,8 +24,8 @@ pub(crate) fn block_of(version: StreamVersion) -> i64 {
     version.get() / BLOCK_ENTRIES
 }
 
-/// The oldest version that is kept of a statement with `version` entries, when the last `entries_max` are to be kept (0: all). Whole
-/// blocks are dropped, so some more are kept than asked for.
+/// The oldest version that is kept of a statement with `version` entries, when the last `entries_max` are to be
+/// kept (0: all). Whole blocks are dropped, so some more are kept than asked for.
 #[must_use]
 pub fn oldest_kept(version: StreamVersion, entries_max: u32) -> StreamVersion {
     let wanted = match entries_max {

@@ -23,7 +23,8 @@ pub struct StatementHeader {
 }
 
 impl StatementHeader {
-    /// The value to store. Version and oldest version come first and have a fixed width, because the statement script reads them.
+    /// The value to store. Version and oldest version come first and have a fixed width, because the statement
+    /// script reads them.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut value = Encoder::new(FORMAT);

@@ -58,7 +58,8 @@ pub struct HeadStamp {
     pub position: Position,
     /// When the batch that ends there was recorded. `None` for an empty shard.
     pub recorded_at: Option<Timestamp>,
-    /// Redis's clock in milliseconds, read before the log was asked: a view that includes `position` had all of the log then.
+    /// Redis's clock in milliseconds, read before the log was asked: a view that includes `position` had all of
+    /// the log then.
     pub seen_at_ms: i64,
 }
 

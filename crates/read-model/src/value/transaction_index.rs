@@ -10,8 +10,9 @@ const FORMAT: u8 = 1;
 /// Positions per hash of the index.
 const INDEX_POSITIONS: i64 = 256;
 
-/// The hash of the index that holds a position.
-pub(crate) fn index_of(position: Position) -> i64 {
+/// The part of the transaction index that holds a position.
+#[must_use]
+pub fn index_of(position: Position) -> i64 {
     position.get() / INDEX_POSITIONS
 }
 

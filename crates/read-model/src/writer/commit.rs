@@ -31,8 +31,8 @@ impl Writer {
     /// When this fails, the page may have been stored all the same: read everything anew.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the generation includes something else than expected, or is gone; [`Error::WrongType`] when it cannot
-    /// be continued; [`Error::Unavailable`].
+    /// [`Error::Conflict`] when the generation includes something else than expected, or is gone;
+    /// [`Error::WrongType`] when it cannot be continued; [`Error::Unavailable`].
     pub async fn commit(&self, page: &Page) -> Result<(), Error> {
         let doing = "commit a page";
         let stored: i64 = self.commit_call(page).run(doing, &self.connection).await?;

@@ -46,7 +46,8 @@ impl Writer {
         Ok(RebuildRequest::Requested)
     }
 
-    /// Begins a generation at the beginning of the log, in place of whatever was being built. `None`: somebody else was faster.
+    /// Begins a generation at the beginning of the log, in place of whatever was being built. `None`: somebody
+    /// else was faster.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -57,8 +58,8 @@ impl Writer {
     ) -> Result<Option<Generation>, Error> {
         let seen = [status.visible, status.building, status.retired];
         let highest = seen.into_iter().flatten().map(|seen| seen.generation.get()).max();
-        // The time, so that a number is not given twice even if Redis has forgotten all of them; and more than any number that
-        // is there, in case its clock went back.
+        // The time, so that a number is not given twice even if Redis has forgotten all of them; and more than
+        // any number that is there, in case its clock went back.
         let number = self.now_ms().await?.max(highest.unwrap_or(0).saturating_add(1)).max(1);
         let Some(generation) = Generation::new(number) else { return Ok(None) };
         let names = self.keys.view(status.view, status.shard);
@@ -73,8 +74,8 @@ impl Writer {
         Ok((begun == 1).then_some(generation))
     }
 
-    /// Lets queries see another generation: the one being built, or, to go back, the retired one. Never takes queries back in
-    /// one log: the other generation must include what the visible one does.
+    /// Lets queries see another generation: the one being built, or, to go back, the retired one. Never takes
+    /// queries back in one log: the other generation must include what the visible one does.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -10,8 +10,8 @@ use crate::{Error, Generation, View, reader::ScanCursor, reader::scan_step};
 impl Writer {
     /// Removes the data of generations that no pointer names, and says how many keys there were.
     ///
-    /// Only generations with a lower number than some generation that is known: a higher one may have been begun since the pointers
-    /// were read, and a later look will find it if it is an orphan.
+    /// Only generations with a lower number than some generation that is known: a higher one may have been
+    /// begun since the pointers were read, and a later look will find it if it is an orphan.
     ///
     /// # Errors
     /// [`Error::Inconsistent`], [`Error::Unavailable`].

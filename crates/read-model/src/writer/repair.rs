@@ -28,14 +28,16 @@ pub struct Repair {
 /// What to do about a wrong place.
 #[derive(Debug, Clone)]
 pub enum Replacement {
-    /// Replace a string or a field, if it still holds the same wrong value (`None`: is still missing); `None` deletes it.
+    /// Replace a string or a field, if it still holds the same wrong value (`None`: is still missing); `None`
+    /// deletes it.
     Value {
         /// What was found.
         wrong: Option<Vec<u8>>,
         /// What should be there.
         right: Option<Vec<u8>>,
     },
-    /// Make the member part of its set, or not. A member is decided by the opening of its account, which never changes.
+    /// Make the member part of its set, or not. A member is decided by the opening of its account, which never
+    /// changes.
     Member {
         /// Whether it should be there.
         present: bool,
@@ -46,7 +48,8 @@ impl Writer {
     /// Repairs a place. `false`: something has happened since it was looked at, so look again.
     ///
     /// # Errors
-    /// [`Error::WrongType`], [`Error::Unavailable`]; [`Error::Conflict`] for a replacement that does not fit the place.
+    /// [`Error::WrongType`], [`Error::Unavailable`]; [`Error::Conflict`] for a replacement that does not fit
+    /// the place.
     pub async fn repair(&self, repair: &Repair) -> Result<bool, Error> {
         let doing = "repair a value";
         let checkpoint = repair.seen.encode();

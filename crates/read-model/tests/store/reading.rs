@@ -1,4 +1,5 @@
-//! What a query gets: a value and the marker it belongs to, or an honest refusal; never "not there" for what was lost.
+//! What a query gets: a value and the marker it belongs to, or an honest refusal; never "not there" for what
+//! was lost.
 
 use std::time::Duration;
 
@@ -148,14 +149,17 @@ async fn every_commit_and_swap_is_announced() {
         generation,
         position: position(at),
     };
-    let next = tokio::time::timeout(Duration::from_secs(5), feed.next()).await.unwrap();
-    assert_eq!(next.unwrap(), announced(old, 3));
+    let mut next = async || {
+        let next = tokio::time::timeout(Duration::from_secs(5), feed.next()).await;
+        next.expect("announced").unwrap()
+    };
+    assert_eq!(next().await, announced(old, 3));
     let new = store.begin(View::Totals).await;
     store.writer.commit(&page(View::Totals, new, (0, 3), vec![])).await.unwrap();
-    assert_eq!(feed.next().await.unwrap(), announced(new, 3));
+    assert_eq!(next().await, announced(new, 3));
     let status = store.writer.status(View::Totals, SHARD).await.unwrap();
     store.writer.swap(&status, new, Some(&checkpoint(3))).await.unwrap();
-    assert_eq!(feed.next().await.unwrap(), announced(new, 3));
+    assert_eq!(next().await, announced(new, 3));
 }
 
 #[tokio::test]

@@ -92,6 +92,7 @@ async fn waiting_for_an_announcement_may_be_given_up() {
     }
     let mut last = 0;
     while last < 20 {
-        last = feed.next().await.unwrap().position.get();
+        let next = tokio::time::timeout(Duration::from_secs(5), feed.next()).await;
+        last = next.expect("announced").unwrap().position.get();
     }
 }
