@@ -37,6 +37,7 @@ pub struct Config {
         id = "redis_timeout",
         long = "redis-timeout-ms",
         env = "READ_SERVICE_REDIS_TIMEOUT_MS",
+        value_name = "MS",
         value_parser = some_millis,
         default_value = "1000"
     )]
@@ -48,6 +49,7 @@ pub struct Config {
         id = "wait_max",
         long = "wait-max-ms",
         env = "READ_SERVICE_WAIT_MAX_MS",
+        value_name = "MS",
         value_parser = bounded_millis,
         default_value = "5000"
     )]
@@ -58,6 +60,7 @@ pub struct Config {
         id = "wait_recheck",
         long = "wait-recheck-ms",
         env = "READ_SERVICE_WAIT_RECHECK_MS",
+        value_name = "MS",
         value_parser = some_millis,
         default_value = "100"
     )]

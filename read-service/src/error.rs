@@ -97,7 +97,7 @@ impl fmt::Display for Progress {
         if let Some(shard) = self.shard {
             write!(f, " of shard {shard}")?;
         }
-        write!(f, " is being built")?;
+        write!(f, " is not built yet")?;
         match (self.building, self.head) {
             (Some(building), Some(head)) => write!(f, ": position {building} of {head}"),
             (Some(building), None) => write!(f, ": position {building}"),
@@ -106,10 +106,12 @@ impl fmt::Display for Progress {
     }
 }
 
-/// An error with its causes, for one line of the log.
+/// An error with its causes, for one line of the log. Some errors show their cause themselves; it is not said twice.
 pub(crate) fn with_cause(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    causes.map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 /// What is wrong with a field of a request.

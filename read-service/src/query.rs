@@ -79,7 +79,7 @@ impl Queries {
             _ => self.log.get().await,
         };
         let log = seen
-            .map_err(QueryError::StoreUnavailable)?
+            .map_err(|fault| self.explain(fault))?
             .ok_or_else(|| QueryError::Rebuilding(self.survey.progress(View::Accounts, None)))?;
         consistency.check_against(&log)?;
         Ok(Call { consistency, wait_until: self.waits.until(deadline), log, _place: place })

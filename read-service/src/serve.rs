@@ -179,7 +179,11 @@ async fn until(end: CancellationToken, task: impl Future<Output = ()>) {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::consistency::Consistency;
+    use crate::error::QueryError;
 
     /// Serves until it is told to stop, with one task that ends by itself.
     async fn supervised(task: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
@@ -192,6 +196,22 @@ mod tests {
             Ok(())
         };
         supervise(serving, &mut tasks, &stop).await
+    }
+
+    #[tokio::test]
+    async fn a_call_that_comes_while_the_server_stops_is_sent_elsewhere() {
+        let args = ["read-service", "--redis-url", "redis://127.0.0.1:1"];
+        let config = &Config::try_parse_from(args).unwrap();
+        let (reader, (metrics, _)) = (Reader::new(&config.store()).unwrap(), Metrics::new());
+        let health = &Health::new(&[]).await;
+        let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
+        let parts = Parts { config, reader, health, metrics: &metrics };
+        let queries = parts.start(&mut tasks, &stop, &CancellationToken::new());
+        let away = queries.begin(Consistency::Any, None).await.err();
+        assert!(matches!(away, Some(QueryError::StoreUnavailable(_))), "{away:?}");
+        stop.cancel();
+        let stopping = queries.begin(Consistency::Any, None).await.err();
+        assert!(matches!(stopping, Some(QueryError::ShuttingDown)), "{stopping:?}");
     }
 
     #[tokio::test]

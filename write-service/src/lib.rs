@@ -84,12 +84,7 @@ pub async fn serve(
     let (safety, safeties) = watch::channel(Safety::Fine);
     let appended = Arc::new(Notify::new());
     let sequencer = Sequencer::new(Parts {
-        limits: Limits {
-            batch_commands_max: config.batch_commands_max as usize,
-            batches_under_way_max: config.batches_under_way_max as usize,
-            accounts_max: config.accounts_max as usize,
-            resolve_within: config.resolve_within,
-        },
+        limits: Limits::from(&config),
         database_url: database_url.clone(),
         shards: config.shards,
         instance: instance.clone(),
@@ -123,12 +118,7 @@ pub async fn serve(
         metrics,
         log_limit: Arc::default(),
     };
-    let service = WriteServiceServer::new(writer)
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .accept_compressed(CompressionEncoding::Gzip);
-    let server = GrpcServer::new(Side::Write, &health)
-        .add_service(service)
-        .reflection(&[proto::WRITE_FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET])?;
+    let server = grpc_server(writer, &health)?;
     let grace = config.shutdown.shutdown_deadline.saturating_sub(GRACE_MARGIN);
     let mut serving = Box::pin(server.serve(listener, stop.clone(), grace));
     let mut broke = false;
@@ -150,6 +140,25 @@ pub async fn serve(
     if broke { Err(Error::Sequencer) } else { Ok(()) }
 }
 
+impl From<&Config> for Limits {
+    fn from(config: &Config) -> Self {
+        Self {
+            batch_commands_max: config.batch_commands_max as usize,
+            batches_under_way_max: config.batches_under_way_max as usize,
+            accounts_max: config.accounts_max as usize,
+            resolve_within: config.resolve_within,
+        }
+    }
+}
+
+fn grpc_server(writer: Writer, health: &Health) -> Result<GrpcServer, Error> {
+    let service = WriteServiceServer::new(writer)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .accept_compressed(CompressionEncoding::Gzip);
+    let descriptors = [proto::WRITE_FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET];
+    Ok(GrpcServer::new(Side::Write, health).add_service(service).reflection(&descriptors)?)
+}
+
 /// Left for the sequencer after calls were cut, before the process is ended hard.
 const GRACE_MARGIN: Duration = Duration::from_secs(1);
 
@@ -161,7 +170,9 @@ fn instance_name(config: &Config, listener: &TcpListener) -> String {
         let port = listener.local_addr().map(|addr| addr.port()).unwrap_or_default();
         let host: String =
             host.trim().chars().rev().take(24).collect::<Vec<_>>().into_iter().rev().collect();
-        format!("{host}:{port}")
+        // Not everywhere can the host be asked for its name so; without it, the port alone would not be unique.
+        let host = if host.is_empty() { uuid::Uuid::new_v4().simple().to_string() } else { host };
+        format!("{}:{port}", host.chars().take(24).collect::<String>())
     });
     let plain = |letter: char| if letter.is_ascii_graphic() { letter } else { '_' };
     named.chars().map(plain).take(32).collect()

@@ -120,7 +120,7 @@ impl Queries {
             return Ok(());
         }
         // Whatever it is now, the next call will know.
-        self.log.refresh().await.map_err(QueryError::StoreUnavailable)?;
+        self.log.refresh().await.map_err(|fault| self.explain(fault))?;
         let shard = point.markers().first().map(|marker| marker.shard);
         Err(QueryError::Rebuilding(self.survey.progress(view, shard)))
     }

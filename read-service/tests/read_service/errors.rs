@@ -91,7 +91,9 @@ async fn every_row_of_the_catalogue_has_its_code_its_reason_and_its_details() {
         "FIELD_REQUIRED",
         "HISTORY_NOT_KEPT",
         "LOG_CHANGED",
+        "MESSAGE_MALFORMED",
         "MESSAGE_TOO_LARGE",
+        "METHOD_UNKNOWN",
         "OVERLOADED",
         "OWNER_ID_MALFORMED",
         "PAGE_SIZE_INVALID",
@@ -206,6 +208,13 @@ async fn transport(seen: &mut Catalogue, service: &Service) {
     let id = "x".repeat(5 * 1024 * 1024);
     let got = service.client().get_balance(balance(&id)).await;
     seen.row((Code::ResourceExhausted, "MESSAGE_TOO_LARGE", Retry::No), "", got);
+    // Cut short; a number where a text belongs; a text that is not UTF-8.
+    for bytes in [&b"\x0a\x05al"[..], b"\x08\x05", b"\x0a\x02\xff\xfe", b"\xff"] {
+        let got = call_raw(service.channel.clone(), "GetBalance", bytes).await;
+        seen.row((Code::InvalidArgument, "MESSAGE_MALFORMED", Retry::No), "", got);
+    }
+    let got = call_raw(service.channel.clone(), "GetEverything", b"").await;
+    seen.row((Code::Unimplemented, "METHOD_UNKNOWN", Retry::No), "", got);
 }
 
 async fn history(seen: &mut Catalogue) {
@@ -270,10 +279,16 @@ async fn overload_and_draining(seen: &mut Catalogue) {
     let mut client = service.client();
     let second = client.get_balance(fresh_balance("alice", at_least(token(2)))).await;
     seen.row(row(), "", second);
+    let full =
+        Service::start(&redis.url(), &["--queries-max", "1", "--wait-max-ms", "60000"]).await;
+    let only = full.waiting_balance("alice", &token(2));
+    full.until_metric("counterfoil_read_waiters 1").await;
+    seen.row(row(), "", full.client().get_balance(balance("alice")).await);
     // Who need not wait is not kept out by those who do.
     client.get_balance(balance("alice")).await.unwrap();
     model.deposit("alice", 5).await;
     assert_eq!(joined(first).await.unwrap().0, 5);
+    assert_eq!(joined(only).await.unwrap().0, 5);
 
     let waiting = service.waiting_balance("alice", &format!("cf1.{}.0-99", model.log_id));
     service.until_metric("counterfoil_read_waiters 1").await;
@@ -298,7 +313,7 @@ async fn no_store(seen: &mut Catalogue) {
     redis.kill().await.unwrap();
     let mut client = service.client();
     for _ in 0..3 {
-        let soon = Duration::from_millis(500);
+        let soon = Duration::from_secs(2);
         let got = tokio::time::timeout(soon, client.get_balance(balance("alice"))).await;
         seen.row(row(), "", got.expect("an answer at once"));
     }

@@ -35,7 +35,7 @@ async fn a_read_model_that_went_backwards_is_not_answered_from() {
     assert_eq!(again.balance.unwrap().minor_units, 3);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_readers_at_once_never_see_the_position_go_back() {
     let redis = Redis::start_private().await.unwrap();
     let mut model = Model::new(&redis.url(), 1).await;

@@ -10,17 +10,20 @@ use crate::support::*;
 
 /// Reads until there is an answer; every refusal on the way must be one that tells the client to come again.
 async fn until_answered(service: &Service, id: &str) -> i64 {
-    loop {
-        match service.client().get_balance(balance(id)).await {
-            Ok(answer) => return answer.into_inner().balance.unwrap().minor_units,
-            Err(refused) => {
-                let reason = reason(&refused).unwrap();
-                let known = ["READ_STORE_UNAVAILABLE", "READ_MODEL_REBUILDING"];
-                assert!(known.contains(&reason.as_str()), "{refused}");
-                tokio::time::sleep(Duration::from_millis(10)).await;
+    in_time(async {
+        loop {
+            match service.client().get_balance(balance(id)).await {
+                Ok(answer) => return answer.into_inner().balance.unwrap().minor_units,
+                Err(refused) => {
+                    let reason = reason(&refused).unwrap();
+                    let known = ["READ_STORE_UNAVAILABLE", "READ_MODEL_REBUILDING"];
+                    assert!(known.contains(&reason.as_str()), "{refused}");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
             }
         }
-    }
+    })
+    .await
 }
 
 #[tokio::test]
@@ -37,7 +40,7 @@ async fn a_redis_that_was_killed_is_used_again_when_it_is_back() {
         let began = Instant::now();
         let refused = service.client().get_balance(balance("alice")).await.unwrap_err();
         assert_eq!(reason(&refused).as_deref(), Some("READ_STORE_UNAVAILABLE"));
-        assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
         service.until(Serving::NotServing).await;
         redis.restart().await.unwrap();
         model.catch_up_again().await; // Redis may have lost its last second
@@ -89,7 +92,7 @@ async fn a_redis_that_hangs_is_given_up_in_time() {
         let refused = refused.unwrap().unwrap_err();
         assert_eq!(reason(&refused).as_deref(), Some("READ_STORE_UNAVAILABLE"), "{refused}");
     }
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     redis.resume().unwrap();
     assert_eq!(until_answered(&service, "alice").await, 0);
 }

@@ -34,6 +34,12 @@ impl Sequencer {
         result: Result<Vec<Appended>, AppendError>,
     ) {
         match result {
+            // One before it was given up, and must be in the log after all. Both are found there; answered now, this one would
+            // be undone with it.
+            Ok(_) if !self.failed.is_empty() => {
+                self.note(Trouble::Lost);
+                self.failed.push((batch, AppendError::Silent));
+            }
             Ok(appended) => {
                 for Appended { shard, head } in &appended {
                     self.confirmed[usize::from(shard.get().unsigned_abs())] = *head;

@@ -48,7 +48,7 @@ async fn the_same_request_again_gets_the_stored_outcome(shards: i16) {
         for service in [&elsewhere, &restarted, &elsewhere] {
             let again = service.done(call.clone()).await;
             assert!(again.write.replayed);
-            assert_eq!(again.as_if_first(), *first, "{call:?}");
+            assert_eq!(again.like_first(), *first, "{call:?}");
         }
     }
     assert_eq!(log.judge().await.events.len(), answers.len() + 1, "a transfer is two events");
@@ -93,7 +93,7 @@ async fn the_same_request_again_gets_the_identical_refusal(shards: i16) {
         for service in [&service, &elsewhere] {
             let again = service.refused(call.clone()).await;
             assert!(again.is_replayed(), "{call:?}: {again:?}");
-            assert_eq!(again.as_if_first(), first);
+            assert_eq!(again.like_first(), first);
         }
         service.done(withdraw("a", 1000)).await;
     }
@@ -199,10 +199,10 @@ fn check_one_decision(call: &Call, answers: Vec<Answer>) {
         Err(refusal) => refusal.is_replayed(),
     });
     assert_eq!(replayed.count(), answers.len() - 1, "{call:?} was decided once: {answers:?}");
-    let as_if_first =
-        |answer: &Answer| answer.clone().map(Done::as_if_first).map_err(Refusal::as_if_first);
-    let first = as_if_first(&answers[0]);
-    assert!(answers.iter().all(|answer| as_if_first(answer) == first), "{call:?}: {answers:?}");
+    let like_first =
+        |answer: &Answer| answer.clone().map(Done::like_first).map_err(Refusal::like_first);
+    let first = like_first(&answers[0]);
+    assert!(answers.iter().all(|answer| like_first(answer) == first), "{call:?}: {answers:?}");
 }
 
 /// A file that was imported in part is imported again, while others go on working.

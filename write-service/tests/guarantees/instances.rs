@@ -12,6 +12,8 @@ mod shards {
         an_instance_beside_a_busy_one_still_answers_what_is_not_kept,
         an_instance_beside_a_busy_one_still_loads_accounts,
         an_opening_that_lost_its_number_to_another_does_no_harm,
+        an_instance_left_far_behind_drops_what_it_remembers,
+        an_instance_left_far_behind_notices_another_history,
     );
 }
 
@@ -148,4 +150,33 @@ async fn an_opening_that_lost_its_number_to_another_does_no_harm(shards: i16) {
         assert_eq!(one.done(withdraw(&mine, 10)).await.balance(), 0, "round {round}");
     }
     log.judge().await;
+}
+
+async fn an_instance_left_far_behind_drops_what_it_remembers(shards: i16) {
+    let log = Log::create(shards).await;
+    let (one, other) = (log.service().await, log.service().await);
+    one.done(open("a")).await;
+    assert_eq!(one.refused(deposit("b", 1)).await.reason, "ACCOUNT_NOT_FOUND");
+    let grown = log.grow("a", 8).await;
+    assert_eq!(
+        one.refused(withdraw("a", grown + 1)).await.metadata["available"],
+        grown.to_string()
+    );
+    other.done(open("b")).await;
+    log.grow("a", 8).await;
+    other.done(deposit("b", 1)).await;
+    assert_eq!(one.done(deposit("b", 1)).await.balance(), 2);
+    assert_eq!(one.done(withdraw("a", 2 * grown)).await.balance(), 0);
+    log.judge().await;
+}
+
+async fn an_instance_left_far_behind_notices_another_history(shards: i16) {
+    let log = Log::create(shards).await;
+    let service = log.service().await;
+    service.done(open("a")).await;
+    service.done(deposit("a", 1)).await;
+    log.grow("a", 8).await;
+    let forge = "UPDATE counterfoil.batches SET digest = sha256('') WHERE last_position = 2";
+    log.admin().await.run(forge).await;
+    assert_eq!(service.refused(deposit("a", 1)).await.reason, "LEDGER_CORRUPT");
 }

@@ -41,12 +41,12 @@ async fn an_append_whose_answer_was_lost_is_found_and_answered(shards: i16) {
         match (first, again) {
             (Ok(first), Ok(again)) => {
                 assert!(!first.write.replayed && again.write.replayed);
-                assert_eq!(again.as_if_first(), first);
+                assert_eq!(again.like_first(), first);
             }
             (Err(first), Err(again)) => {
                 assert_eq!(first.reason, "INSUFFICIENT_FUNDS", "{fault:?}");
                 assert!(!first.is_replayed() && again.is_replayed());
-                assert_eq!(again.as_if_first(), first);
+                assert_eq!(again.like_first(), first);
             }
             differ => panic!("{call:?} after {fault:?}: {differ:?}"),
         }
@@ -170,6 +170,24 @@ async fn a_twin_of_an_unknown_outcome_is_unknown_too(shards: i16) {
     service.until_serving(true).await;
     // Nobody holds the id any more.
     assert!(service.done(call).await.write.replayed);
+    log.judge().await;
+}
+
+/// The server has the first half of an append, and holds the head of the log for it.
+#[tokio::test]
+async fn an_append_that_arrives_by_half_holds_nobody_up_for_long() {
+    let log = Log::create(1).await;
+    let proxy = Proxy::start(&log.url).await;
+    let (slow, other) = (Service::start(&proxy.url, &[]).await, log.service().await);
+    slow.done(open("a")).await;
+    proxy.lose_next(Fault::HalfSent);
+    let behind = async {
+        until("half of it has arrived", async || proxy.faults_reached() == 1).await;
+        other.done(deposit("a", 10)).await
+    };
+    let (first, second) = tokio::join!(slow.done(deposit("a", 1)), behind);
+    assert_eq!(second.balance(), 10, "the first was ended, and made anew");
+    assert_eq!(first.balance(), 11);
     log.judge().await;
 }
 

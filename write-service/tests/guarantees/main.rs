@@ -1,5 +1,10 @@
 //! What the write-service promises, each promise a test named after it, through real calls and a real Postgres.
-#![allow(clippy::unwrap_used, reason = "the helpers of tests may panic as the tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::large_futures,
+    clippy::result_large_err,
+    reason = "a test says where it failed by failing there; and a handful of futures and errors may be large"
+)]
 
 mod acknowledged;
 mod errors;

@@ -45,7 +45,7 @@ async fn a_version_that_has_not_come_is_refused_for_good(shards: i16) {
     assert_eq!(first.metadata["current_version"], "1");
     service.done(deposit("a", 1)).await; // now the account stands at version 2
     let again = service.refused(early.clone()).await;
-    assert!(again.is_replayed() && again.as_if_first() == first);
+    assert!(again.is_replayed() && again.like_first() == first);
     assert!(log.judge().await.event_of(&early).is_some());
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod answer;
 pub(crate) mod call;
+mod growth;
 pub(crate) mod history;
 pub(crate) mod judge;
 pub(crate) mod load;

@@ -65,27 +65,36 @@ impl Service {
         let service = "counterfoil.read.v1.ReadService".to_owned();
         let mut health = HealthClient::new(self.channel.clone());
         let mut watch = health.watch(HealthCheckRequest { service }).await.unwrap().into_inner();
-        while let Some(state) = watch.message().await.unwrap() {
-            if state.status() == wanted {
-                return;
+        in_time(async {
+            while let Some(state) = watch.message().await.unwrap() {
+                if state.status() == wanted {
+                    return;
+                }
             }
-        }
-        panic!("health ended before it said {wanted:?}");
+            panic!("health ended before it said {wanted:?}");
+        })
+        .await;
     }
 
     /// Returns when the metrics show this line.
     pub(crate) async fn until_metric(&self, line: &str) {
-        while !self.metrics().await.lines().any(|shown| shown == line) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        in_time(async {
+            while !self.metrics().await.lines().any(|shown| shown == line) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
     }
 
     /// Returns when the service hears the projector.
     pub(crate) async fn until_listening(&self, redis_url: &str) {
         let none = redis::Value::Array(Vec::new());
-        while command(redis_url, &["PUBSUB", "CHANNELS"]).await == none {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        in_time(async {
+            while command(redis_url, &["PUBSUB", "CHANNELS"]).await == none {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
     }
 
     /// Asks for a balance that includes this, in the background.
@@ -121,6 +130,11 @@ impl Service {
 async fn free_addr() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     listener.local_addr().unwrap()
+}
+
+/// What should come to pass within moments, and fails if it does not in half a minute.
+pub(crate) async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), what).await.expect("it takes too long")
 }
 
 /// Runs a Redis command that no client of ours has.

@@ -46,7 +46,7 @@ impl Done {
     }
 
     /// The same answer, but for whether it was given before.
-    pub(crate) fn as_if_first(mut self) -> Self {
+    pub(crate) fn like_first(mut self) -> Self {
         self.write.replayed = false;
         self
     }
@@ -54,7 +54,7 @@ impl Done {
 
 impl Refusal {
     /// The same refusal, but for whether it was given before.
-    pub(crate) fn as_if_first(mut self) -> Self {
+    pub(crate) fn like_first(mut self) -> Self {
         if let Some(replayed) = self.metadata.get_mut("replayed") {
             "false".clone_into(replayed);
         }

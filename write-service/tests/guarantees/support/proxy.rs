@@ -18,7 +18,7 @@ use tokio::{
     task::JoinSet,
 };
 
-/// What happens to an append on its way. Its connection is cut in any case.
+/// What happens to an append on its way. All but the last cut its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It does not reach the server.
@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     CutBehind,
     /// The server has answered it, and the answer is lost.
     ReplyLost,
+    /// All of it but the end reaches the server, which waits for the rest with the head of the log in its hand.
+    HalfSent,
 }
 
 /// The proxy. Its connections end with it.
@@ -133,14 +135,21 @@ async fn pass_requests(
         };
         lost.lost.store(true, Ordering::Release);
         if fault != Fault::NeverSent {
-            let (execute, sync) =
-                (read_message(&mut client, 1).await?, read_message(&mut client, 1).await?);
-            server.write_all(&[message, execute, sync].concat()).await?;
+            let execute = read_message(&mut client, 1).await?;
+            // Without the end of it, the server does not send what it has to say: Flush asks it to begin.
+            let end = match fault {
+                Fault::HalfSent => b"H\0\0\0\x04".to_vec(),
+                _ => read_message(&mut client, 1).await?,
+            };
+            server.write_all(&[message, execute, end].concat()).await?;
         }
-        if fault == Fault::ReplyLost {
+        if matches!(fault, Fault::ReplyLost | Fault::HalfSent) {
             lost.swallowed.notified().await;
         }
         shared.reached.fetch_add(1, Ordering::AcqRel);
+        if fault == Fault::HalfSent {
+            std::future::pending::<()>().await;
+        }
         return Ok(());
     }
 }
