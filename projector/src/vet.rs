@@ -69,7 +69,10 @@ impl Vetting {
                     "comparing generations fails; trying again"
                 );
             }
-            Err(panicked) => tracing::error!(error = %panicked, "comparing generations ended"),
+            Err(panicked) => {
+                self.verdicts.retain(|_, verdict| *verdict != Verdict::Pending);
+                tracing::error!(error = %panicked, "comparing generations ended");
+            }
         }
     }
 }

@@ -447,6 +447,7 @@ impl Sequencer {
             }
         }
         if !unknown.is_empty() {
+            self.resolved_in_a_row += 1;
             tracing::info!(
                 commands = unknown.len(),
                 applied = stored.len(),

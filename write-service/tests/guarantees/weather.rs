@@ -226,6 +226,26 @@ async fn a_database_that_cannot_store_says_so_and_is_written_again_when_it_can()
 }
 
 #[tokio::test]
+async fn a_batch_that_breaks_every_connection_is_not_tried_for_ever() {
+    let log = Log::create(1).await;
+    let service = log.service().await;
+    let admin = log.admin().await;
+    service.done(open("a")).await;
+    admin
+        .run(
+            "CREATE FUNCTION public.breaks() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$;
+             CREATE TRIGGER breaks BEFORE INSERT ON counterfoil.events FOR EACH ROW WHEN (NEW.amount = 13)
+                 EXECUTE FUNCTION public.breaks()",
+        )
+        .await;
+    let refusal = service.refused(deposit("a", 13)).await;
+    check(&refusal, Code::Unavailable, "LEDGER_UNAVAILABLE", "false");
+    assert_eq!(service.done(deposit("a", 5)).await.balance(), 5);
+    log.judge().await;
+}
+
+#[tokio::test]
 async fn a_log_that_goes_backwards_stops_the_writer() {
     let cut = "DELETE FROM counterfoil.events WHERE position > 2; DELETE FROM counterfoil.batches WHERE last_position > 2";
     let forge = "UPDATE counterfoil.batches SET digest = sha256('') WHERE last_position = 4";
