@@ -5,9 +5,9 @@
 //! checkpoint beside its data in Redis; a projector that starts, or starts again, or is the second of two,
 //! reads it there. Any number of projectors may run at once.
 //!
-//! Reading order: [`projection`] (what events mean, pure), [`lifecycle`] (what to do about generations, pure),
-//! [`shard`] (the loop), [`load`], [`track`], [`vet`]; beside it [`head`], [`bell`], [`inspect`], [`sweep`],
-//! [`janitor`].
+//! Reading order: `projection` (what events mean, pure), `lifecycle` (what to do about generations, pure),
+//! `shard` (the loop), `load`, `track`, `vet`; beside it `head`, `bell`, `inspect`, `sweep`,
+//! `janitor`.
 
 mod bell;
 mod config;

@@ -3,6 +3,7 @@
 //! Nothing is written by hand here, and no conversion to domain types: each service has its own at its border.
 #![allow(
     missing_docs,
+    rustdoc::invalid_html_tags,
     unreachable_pub,
     clippy::allow_attributes_without_reason,
     clippy::doc_markdown,

@@ -1,6 +1,6 @@
 //! `counterfoil import`
 //!
-//! The file is read whole and judged first ([`file`]); then every account's rows are sent in their order, many
+//! The file is read whole and judged first (`file`); then every account's rows are sent in their order, many
 //! accounts at once ([`lane`]), each row under ids that derive from the bank's own number of it ([`request_ids`]), so that
 //! the log alone knows what is done ([`settle`]).
 

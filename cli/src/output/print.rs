@@ -8,7 +8,7 @@ use std::{
 /// As a shell shows a process that was ended by SIGPIPE.
 const BROKEN_PIPE_EXIT_CODE: i32 = 141;
 
-/// [`print`] with a format, as `print!`, which would panic where a pipe is closed.
+/// [`print()`] with a format, as `print!`, which would panic where a pipe is closed.
 macro_rules! out {
     ($($format:tt)*) => { $crate::output::print(format_args!($($format)*)) };
 }

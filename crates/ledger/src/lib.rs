@@ -1,5 +1,5 @@
-//! The rules of the ledger: [`decide`] turns a command and the accounts it touches into events or a rejection,
-//! [`evolve`] turns a state and an event into the next state. Nothing else decides about money.
+//! The rules of the ledger: [`decide()`] turns a command and the accounts it touches into events or a rejection,
+//! [`evolve()`] turns a state and an event into the next state. Nothing else decides about money.
 //!
 //! Deliberately absent: clocks, databases, `async`, wire formats and any other I/O. The same state and command always
 //! get the same answer, so that a second instance, a retry or an auditor comes to the same result.

@@ -1,6 +1,6 @@
 //! Generations: built beside the visible one, swapped in only forwards, dropped for good.
 
-use read_model::{Error, Generation, RebuildRequest, SwapOutcome, View};
+use read_model::{Error, Generation, RebuildRequest, SwapOutcome, View, ViewStatus};
 
 use crate::support::{SHARD, Store, account, account_id, checkpoint, page};
 
@@ -71,6 +71,32 @@ async fn a_swap_decided_on_what_has_changed_since_is_refused() {
 }
 
 #[tokio::test]
+async fn a_swap_by_somebody_who_has_not_seen_the_visible_generation_is_refused() {
+    let store = Store::new().await;
+    let visible = store.visible(VIEW).await;
+    commit(&store, visible, 0, 5).await.unwrap();
+    let behind = store.begin(VIEW).await;
+    commit(&store, behind, 0, 3).await.unwrap();
+    let status = store.writer.status(VIEW, SHARD).await.unwrap();
+    for seen in [None, status.building] {
+        let stale = ViewStatus { visible: seen, ..status };
+        let outcome = store.writer.swap(&stale, behind, None).await.unwrap();
+        assert_eq!(outcome, SwapOutcome::Moved);
+    }
+    assert_eq!(store.reader.marker(VIEW, SHARD).await.unwrap().generation, visible);
+}
+
+#[tokio::test]
+async fn a_generation_whose_place_was_taken_while_it_was_built_is_not_shown() {
+    let store = Store::new().await;
+    store.visible(VIEW).await;
+    let replaced = store.begin(VIEW).await;
+    let building = store.begin(VIEW).await;
+    assert_eq!(store.swap(VIEW, replaced).await, SwapOutcome::Moved);
+    assert_eq!(store.swap(VIEW, building).await, SwapOutcome::Swapped);
+}
+
+#[tokio::test]
 async fn of_two_that_begin_at_once_one_does() {
     let store = Store::new().await;
     let status = store.writer.status(VIEW, SHARD).await.unwrap();
@@ -108,6 +134,20 @@ async fn a_dropped_generation_is_gone_with_all_its_keys_and_takes_no_zombies_wri
     assert!(left.iter().all(|(key, _)| !key.contains(&old.to_string())), "{left:?}");
     let status = store.writer.status(VIEW, SHARD).await.unwrap();
     assert_eq!((status.visible.unwrap().generation, status.retired), (new, None));
+}
+
+#[tokio::test]
+async fn a_forgotten_generation_takes_no_zombies_write_even_before_its_data_is_gone() {
+    let store = Store::new().await;
+    let forgotten = store.begin(VIEW).await;
+    commit(&store, forgotten, 0, 3).await.unwrap();
+    assert!(store.writer.forget_generation(VIEW, SHARD, forgotten).await.unwrap());
+    assert!(store.dump().await.iter().any(|(key, _)| key.contains(":a:alice")), "its data is left");
+    for from in [0, 3] {
+        let zombie = commit(&store, forgotten, from, 4).await;
+        assert!(matches!(zombie, Err(Error::Conflict { .. })), "{zombie:?}");
+    }
+    assert_eq!(store.writer.status(VIEW, SHARD).await.unwrap().building, None);
 }
 
 #[tokio::test]
