@@ -72,7 +72,7 @@ impl Survey {
         let keeping = self.keeping().clone();
         match keeping {
             Keeping::Everything => Ok(()),
-            Keeping::Unknown => self.ask_keeping().await,
+            Keeping::Unknown => Box::pin(self.ask_keeping()).await,
             Keeping::NotEverything(policy) => Err(StoreFault::Evicting(policy)),
         }
     }

@@ -49,6 +49,8 @@ impl<T> Answer<Option<T>> {
 
 impl Queries {
     /// Reads until the answer may be given, and waits for the caller's token if it must.
+    ///
+    /// What few calls do is boxed: every call's future would otherwise have room for it, and be moved with it.
     pub(super) async fn answer<T, F>(
         &self,
         call: &Call<'_>,
@@ -62,10 +64,12 @@ impl Queries {
         for _ in 0..READS_MAX {
             let began = Instant::now();
             let Reading { point, value } = read().await.map_err(|fault| self.explain(fault))?;
-            self.require_log_of(call, view, &point).await?;
+            if point.log_id() != Some(call.log.log_id) {
+                return Err(Box::pin(self.other_log(view, &point)).await);
+            }
             let unreached = call.consistency.unreached(point.positions());
             if !unreached.is_empty() {
-                self.wait(call, view, &unreached, || point.short_as_of()).await?;
+                Box::pin(self.wait(call, view, &unreached, || point.short_as_of())).await?;
                 as_of = point.short_as_of();
                 continue;
             }
@@ -109,20 +113,14 @@ impl Queries {
         Ok(point.positions().map(|(_, position)| position).min().unwrap_or(Position::ZERO))
     }
 
-    /// Refuses what an abandoned log says, and what was looked for by the wrong number of shards.
-    async fn require_log_of(
-        &self,
-        call: &Call<'_>,
-        view: View,
-        point: &ReadPoint,
-    ) -> Result<(), QueryError> {
-        if point.log_id() == Some(call.log.log_id) {
-            return Ok(());
+    /// Why nothing is told of what was read of another log: it was abandoned, or it was looked for by its number of shards.
+    async fn other_log(&self, view: View, point: &ReadPoint) -> QueryError {
+        // Whatever the log is now, the next call will know.
+        if let Err(fault) = self.log.refresh().await {
+            return self.explain(fault);
         }
-        // Whatever it is now, the next call will know.
-        self.log.refresh().await.map_err(|fault| self.explain(fault))?;
         let shard = point.markers().first().map(|marker| marker.shard);
-        Err(QueryError::Rebuilding(self.survey.progress(view, shard)))
+        QueryError::Rebuilding(self.survey.progress(view, shard))
     }
 
     /// What a failed read means for the caller.

@@ -51,7 +51,7 @@ impl CurrentLog {
         let current = self.lock().current;
         match current {
             Some(log) => Ok(Some(log)),
-            None => self.refresh().await,
+            None => Box::pin(self.refresh()).await,
         }
     }
 
@@ -63,7 +63,7 @@ impl CurrentLog {
         let current = self.lock().current;
         match current {
             Some(log) if log.log_id == log_id => Ok(Some(log)),
-            _ => self.refresh().await,
+            _ => Box::pin(self.refresh()).await,
         }
     }
 

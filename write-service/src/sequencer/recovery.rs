@@ -28,6 +28,10 @@ const STUCK_AFTER: Duration = Duration::from_secs(4);
 /// Commands that lost their answer so often, with nothing stored in between, are refused instead of sent again.
 const RESOLVES_MAX: u32 = 3;
 
+/// Least time for learning what happened while the connection was lost. Callers who were promised less get their answer a
+/// little late; with less, a slow database would never be caught up with.
+const RESUME_PATIENCE_MIN: Duration = Duration::from_secs(2);
+
 /// Pause between attempts to connect: grows from one to the other.
 const RECONNECT_PAUSE: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(50)..=Duration::from_secs(1);
@@ -323,7 +327,7 @@ impl Sequencer {
         identity: LogIdentity,
         unknown: &mut Vec<Pending>,
     ) -> Result<(), Error> {
-        let patience = self.limits.resolve_within;
+        let patience = self.limits.resolve_within.max(RESUME_PATIENCE_MIN);
         let resumed = async {
             self.adopt(identity).await?;
             self.resolve(unknown).await

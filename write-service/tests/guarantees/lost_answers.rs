@@ -173,6 +173,35 @@ async fn a_twin_of_an_unknown_outcome_is_unknown_too(shards: i16) {
     log.judge().await;
 }
 
+/// Appends that their caller has given up wait in the server for a lock, and would go on when they get it.
+#[tokio::test]
+async fn an_append_that_was_given_up_never_happens_afterwards() {
+    let log = Log::create(1).await;
+    let proxy = Proxy::start(&log.url).await;
+    let service = Service::start(&proxy.url, &[]).await;
+    service.done(open("a")).await;
+    let admin = log.admin().await;
+    let held = admin.hold_appends().await;
+    let call = deposit("a", 5);
+    let losing = async {
+        loop {
+            let reached = proxy.faults_reached();
+            proxy.lose_next(Fault::CutBehind);
+            until("it is lost again", async || proxy.faults_reached() > reached).await;
+        }
+    };
+    let refusal = tokio::select! {
+        refusal = service.refused(call.clone()) => refusal,
+        () = losing => unreachable!("it is lost again and again"),
+    };
+    assert_eq!((refusal.reason.as_str(), refusal.applied()), ("LEDGER_UNAVAILABLE", "false"));
+    drop(held);
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE starts_with(application_name, 'counterfoil-append/')
+                   AND datname = current_database() AND state = 'active'";
+    until("nothing runs", async || admin.number(running).await == 0).await;
+    assert!(log.judge().await.event_of(&call).is_none(), "it was said that it is not applied");
+}
+
 /// The server has the first half of an append, and holds the head of the log for it.
 #[tokio::test]
 async fn an_append_that_arrives_by_half_holds_nobody_up_for_long() {

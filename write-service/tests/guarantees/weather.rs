@@ -18,18 +18,19 @@ fn check(got: &Refusal, code: Code, reason: &str, applied: &str) {
     assert_eq!(got.retry_after.is_some(), is_transient, "{got:?}");
 }
 
+fn deposit_request(amount: i64) -> (Call, proto::write::DepositRequest) {
+    let call = deposit("a", amount);
+    let Call::Deposit(request) = call.clone() else { unreachable!("a deposit") };
+    (call, request)
+}
+
 #[tokio::test]
 async fn a_deadline_that_has_passed_begins_nothing() {
     let log = Log::create(1).await;
     let service = log.service().await;
     service.done(open("a")).await;
-    let call = deposit("a", 5);
-    let late = loop {
-        let answer = service.client.send_within(call.clone(), Duration::ZERO).await.unwrap_err();
-        if answer.code != Code::Cancelled {
-            break answer; // otherwise our own side was first to see that it is late
-        }
-    };
+    let (call, request) = deposit_request(5);
+    let late = service.client.refused_in_time(request, Duration::ZERO).await;
     check(&late, Code::DeadlineExceeded, "DEADLINE_BEFORE_START", "false");
     assert!(!service.done(call).await.write.replayed);
 }
@@ -40,17 +41,18 @@ async fn a_deadline_that_passes_in_the_queue_is_certain_and_one_that_passes_late
     let service = log.service_with(&["--batches-under-way-max", "1"]).await;
     let admin = log.admin().await;
     service.done(open("a")).await;
-    let (sent, queued) = (deposit("a", 5), deposit("a", 70));
+    let (sent, sent_request) = deposit_request(5);
+    let (queued, queued_request) = deposit_request(70);
     let held = admin.hold_appends().await;
-    let soon = Duration::from_millis(300);
+    let (soon, later) = (Duration::from_millis(300), Duration::from_secs(2));
     let queue_second = async {
         admin.until_appends_wait(1).await;
-        service.client.send_within(queued.clone(), soon).await
+        service.client.refused_in_time(queued_request, soon).await
     };
     let (first, second) =
-        tokio::join!(service.client.send_within(sent.clone(), soon * 3), queue_second);
-    check(&first.unwrap_err(), Code::DeadlineExceeded, "OUTCOME_UNKNOWN", "unknown");
-    check(&second.unwrap_err(), Code::DeadlineExceeded, "DEADLINE_BEFORE_START", "false");
+        tokio::join!(service.client.refused_in_time(sent_request, later), queue_second);
+    check(&first, Code::DeadlineExceeded, "OUTCOME_UNKNOWN", "unknown");
+    check(&second, Code::DeadlineExceeded, "DEADLINE_BEFORE_START", "false");
     drop(held);
     assert!(service.done(sent).await.write.replayed, "it was sent, and has run to its end");
     let found = log.judge().await;
@@ -284,7 +286,7 @@ async fn a_call_that_comes_while_the_service_ends_is_not_begun() {
     let log = Log::create(1).await;
     let service = log.service().await;
     service.done(open("a")).await;
-    let Call::Deposit(request) = deposit("a", 5) else { unreachable!("a deposit") };
+    let (_, request) = deposit_request(5);
     let (say, said) = oneshot::channel();
     let message = stream::once(async { said.await.unwrap() });
     let end = async {

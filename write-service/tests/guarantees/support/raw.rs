@@ -1,7 +1,15 @@
-//! Calls that no generated client would send: any bytes as the message, and the message when the test says so.
+//! Calls that no generated client would send: any bytes as the message, the message when the test says so, and a deadline
+//! that the client itself does not watch.
+
+use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use futures::stream::{self, Stream};
+use http_body_util::Full;
+use hyper::client::conn::http2::handshake;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message;
+use tokio::{net::TcpStream, task::JoinSet};
 use tonic::{
     Request, Status,
     client::Grpc,
@@ -77,4 +85,32 @@ impl Client {
 
 fn http_path(path: String) -> tonic::codegen::http::uri::PathAndQuery {
     path.parse().unwrap()
+}
+
+impl Client {
+    /// Deposits, and says what the service answers when the deadline has passed. A client of tonic gives up by itself at the
+    /// same moment, and so hears it or not.
+    pub(crate) async fn refused_in_time(
+        &self,
+        deposit: proto::write::DepositRequest,
+        timeout: Duration,
+    ) -> Refusal {
+        let stream = TcpStream::connect(self.addr).await.unwrap();
+        let (mut sender, connection) =
+            handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let mut connections = JoinSet::new();
+        connections.spawn(connection);
+        let message = deposit.encode_to_vec();
+        let mut frame = vec![0];
+        frame.put_u32(u32::try_from(message.len()).unwrap());
+        frame.extend(message);
+        let path = "/counterfoil.write.v1.WriteService/Deposit";
+        let request = http::Request::post(format!("http://{}{path}", self.addr))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("grpc-timeout", format!("{}m", timeout.as_millis()))
+            .body(Full::new(bytes::Bytes::from(frame)));
+        let response = sender.send_request(request.unwrap()).await.unwrap();
+        Status::from_header_map(response.headers()).unwrap().into()
+    }
 }

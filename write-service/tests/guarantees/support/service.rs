@@ -1,6 +1,6 @@
 //! A log of one's own, and services that write it, in this process but met over sockets.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use clap::Parser;
 use dev_servers::TestServers;
@@ -9,10 +9,7 @@ use ledger::ShardCount;
 use proto::write::write_service_client::WriteServiceClient;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Request,
-    transport::{Channel, Endpoint},
-};
+use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -125,39 +122,22 @@ impl Service {
 /// A caller with a connection of its own.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
+    pub(crate) addr: SocketAddr,
     pub(crate) channel: Channel,
 }
 
 impl Client {
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{addr}")).unwrap();
-        Self { channel: endpoint.connect().await.unwrap() }
+        Self { addr, channel: endpoint.connect().await.unwrap() }
     }
 
     pub(crate) async fn send(&self, call: Call) -> Answer {
-        self.send_with(call, |_| {}).await
-    }
-
-    pub(crate) async fn send_within(&self, call: Call, timeout: Duration) -> Answer {
-        self.send_with(call, |headers| {
-            let millis = format!("{}m", timeout.as_millis());
-            headers.insert("grpc-timeout", millis.parse().unwrap());
-        })
-        .await
-    }
-
-    pub(crate) async fn send_with(
-        &self,
-        call: Call,
-        prepare: impl FnOnce(&mut tonic::metadata::MetadataMap),
-    ) -> Answer {
         let mut client =
             WriteServiceClient::new(self.channel.clone()).max_encoding_message_size(usize::MAX);
         macro_rules! sent {
             ($rpc:ident, $request:expr) => {{
-                let mut request = Request::new($request);
-                prepare(request.metadata_mut());
-                let response = client.$rpc(request).await?;
+                let response = client.$rpc($request).await?;
                 Ok(response.into_inner().into())
             }};
         }
