@@ -12,7 +12,6 @@ mod shards {
         a_cold_load_that_races_another_instance_is_not_believed,
         an_instance_beside_a_busy_one_still_answers_what_is_not_kept,
         an_instance_beside_a_busy_one_still_loads_accounts,
-        an_opening_that_lost_its_number_to_another_does_no_harm,
         an_instance_left_far_behind_drops_what_it_remembers,
         an_instance_left_far_behind_notices_another_history,
     );
@@ -156,26 +155,6 @@ async fn beside_load(services: [&Service; 2], names: &[String], something: impl 
         () = async { tokio::join!(load, more); } => {}
     }
     assert!(history.count("OK") > 0);
-}
-
-/// Accounts are numbered when they are decided, and a number is another account's if the batch fails.
-async fn an_opening_that_lost_its_number_to_another_does_no_harm(shards: i16) {
-    let log = Log::create(shards).await;
-    let (one, other) = (log.service().await, log.service().await);
-    let history = History::default();
-    for round in 0..20 {
-        let name = |kind: &str| format!("{kind}-{round}");
-        let (mine, theirs) = (name("mine"), name("theirs"));
-        other.done(open(&theirs)).await;
-        // `one` has not seen that: it gives the same number to its own, while it loads the other's.
-        let calls = vec![withdraw(&theirs, 1_000), open(&mine)];
-        retried(&one.client, calls, 3, &history).await;
-        other.done(deposit(&theirs, 10)).await;
-        assert_eq!(one.done(withdraw(&theirs, 10)).await.balance(), 0, "round {round}");
-        other.done(deposit(&mine, 10)).await;
-        assert_eq!(one.done(withdraw(&mine, 10)).await.balance(), 0, "round {round}");
-    }
-    log.judge().await;
 }
 
 async fn an_instance_left_far_behind_drops_what_it_remembers(shards: i16) {

@@ -12,6 +12,7 @@ mod idempotency;
 mod instances;
 mod leaving;
 mod lost_answers;
+mod races;
 mod refusals;
 mod support;
 mod weather;

@@ -1,4 +1,5 @@
-//! A proxy in front of Postgres that knows an append when it sees one, and can lose its answer.
+//! A proxy in front of Postgres that knows an append when it sees one, and can lose its answer. It also knows what a service
+//! reads on the side, and can keep the answers to that for a while.
 
 use std::{
     net::SocketAddr,
@@ -14,9 +15,11 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::Notify,
+    sync::{Notify, watch},
     task::JoinSet,
 };
+
+use super::until;
 
 /// What happens to an append on its way. All but the last cut its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +48,9 @@ struct Shared {
     fault: Mutex<Option<Fault>>,
     reached: AtomicUsize,
     closed: AtomicBool,
+    /// Whether what is read on the side is kept back.
+    keeping: watch::Sender<bool>,
+    kept: AtomicUsize,
 }
 
 impl Proxy {
@@ -59,6 +65,8 @@ impl Proxy {
             fault: Mutex::default(),
             reached: AtomicUsize::default(),
             closed: AtomicBool::default(),
+            keeping: watch::Sender::default(),
+            kept: AtomicUsize::default(),
         });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, shared.clone()));
@@ -73,6 +81,23 @@ impl Proxy {
     /// How many appends met a fault.
     pub(crate) fn faults_reached(&self) -> usize {
         self.shared.reached.load(Ordering::Acquire)
+    }
+
+    /// Keeps back what the service reads on the side, until it is given.
+    pub(crate) fn keep_reads(&self) {
+        self.shared.kept.store(0, Ordering::Release);
+        self.shared.keeping.send_replace(true);
+    }
+
+    /// Waits until the server has answered so often, and the service has heard nothing of it.
+    pub(crate) async fn until_kept(&self, answers: usize) {
+        let kept = async || self.shared.kept.load(Ordering::Acquire) >= answers;
+        until("answers are kept back", kept).await;
+    }
+
+    /// Gives what was kept.
+    pub(crate) fn give_reads(&self) {
+        self.shared.keeping.send_replace(false);
     }
 
     /// Whether new connections are refused. Those that are open stay.
@@ -99,6 +124,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 /// What both directions of a connection know.
 #[derive(Debug, Default)]
 struct Lost {
+    /// It is the one on which a service reads.
+    reads: AtomicBool,
     /// Nothing reaches the client any more.
     lost: AtomicBool,
     /// The server has said something that did not reach the client.
@@ -112,7 +139,7 @@ async fn pass(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
     let lost = Lost::default();
     tokio::select! {
         _ = pass_requests(from_client, to_server, &shared, &lost) => {}
-        _ = pass_answers(from_server, to_client, &lost) => {}
+        _ = pass_answers(from_server, to_client, &shared, &lost) => {}
     }
 }
 
@@ -124,6 +151,7 @@ async fn pass_requests(
 ) -> io::Result<()> {
     let startup = read_message(&mut client, 0).await?;
     let appends = contains(&startup, b"counterfoil-append/");
+    lost.reads.store(contains(&startup, b"counterfoil-load/"), Ordering::Release);
     server.write_all(&startup).await?;
     loop {
         let message = read_message(&mut client, 1).await?;
@@ -157,16 +185,28 @@ async fn pass_requests(
 async fn pass_answers(
     mut server: OwnedReadHalf,
     mut client: OwnedWriteHalf,
+    shared: &Shared,
     lost: &Lost,
 ) -> io::Result<()> {
     let mut bytes = vec![0; 16 * 1024];
+    let mut kept = Vec::new();
+    let mut keeping = shared.keeping.subscribe();
     loop {
-        let length = server.read(&mut bytes).await?;
+        let length = tokio::select! {
+            length = server.read(&mut bytes) => length?,
+            _ = async { keeping.wait_for(|keeping| !keeping).await.is_ok() }, if !kept.is_empty() => {
+                client.write_all(&std::mem::take(&mut kept)).await?;
+                continue;
+            }
+        };
         if length == 0 {
             return Ok(());
         }
         if lost.lost.load(Ordering::Acquire) {
             lost.swallowed.notify_one();
+        } else if *shared.keeping.borrow() && lost.reads.load(Ordering::Acquire) {
+            kept.extend_from_slice(&bytes[..length]);
+            shared.kept.fetch_add(1, Ordering::AcqRel);
         } else {
             client.write_all(&bytes[..length]).await?;
         }

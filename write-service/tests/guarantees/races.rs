@@ -1,0 +1,101 @@
+//! Races with another instance, each step of them arranged: what was read before another one wrote arrives after it.
+
+use crate::support::*;
+
+mod shards {
+    crate::support::with_one_shard_and_four!(
+        a_load_that_was_overtaken_is_not_believed,
+        a_load_of_an_account_that_was_opened_meanwhile_is_not_believed,
+        a_look_that_was_overtaken_is_not_believed,
+    );
+}
+
+/// Two instances. What the first one reads can be kept back; the second is always ahead.
+struct Race {
+    log: Log,
+    proxy: Proxy,
+    one: Service,
+    other: Service,
+}
+
+impl Race {
+    async fn prepare(shards: i16) -> Self {
+        let log = Log::create(shards).await;
+        let proxy = Proxy::start(&log.url).await;
+        let other = log.service().await;
+        other.done(open("warm")).await;
+        other.done(open("cold")).await;
+        let one = Service::start(&proxy.url, &[]).await;
+        one.done(deposit("warm", 1)).await;
+        Self { log, proxy, one, other }
+    }
+
+    /// Sends a call to the first instance, which has to read for it. When the log has answered, `others` are done by the
+    /// second instance; the first learns of that by losing a race, and only then gets what it had read.
+    async fn overtake(&self, call: Call, others: Vec<Call>) -> Answer {
+        self.proxy.keep_reads();
+        let overtaking = async {
+            self.proxy.until_kept(1).await;
+            for other in others {
+                self.other.done(other).await;
+            }
+            let learning = async {
+                self.proxy.until_kept(2).await;
+                self.proxy.give_reads();
+            };
+            tokio::join!(self.one.done(deposit("warm", 1)), learning);
+        };
+        within("an answer", async { tokio::join!(self.one.send(call), overtaking).0 }).await
+    }
+}
+
+async fn a_load_that_was_overtaken_is_not_believed(shards: i16) {
+    let race = Race::prepare(shards).await;
+    // Without the deposit it would be refused, and the refusal kept.
+    let answer = race.overtake(withdraw("cold", 10), vec![deposit("cold", 10)]).await;
+    assert_eq!(answer.unwrap().balance(), 0);
+    race.log.judge().await;
+}
+
+async fn a_load_of_an_account_that_was_opened_meanwhile_is_not_believed(shards: i16) {
+    let race = Race::prepare(shards).await;
+    let answer = race.overtake(deposit("new", 1), vec![open("new"), deposit("new", 10)]).await;
+    assert_eq!(answer.unwrap().balance(), 11);
+    race.log.judge().await;
+}
+
+async fn a_look_that_was_overtaken_is_not_believed(shards: i16) {
+    let race = Race::prepare(shards).await;
+    let call = deposit("new", 10).expecting(1);
+    assert_eq!(race.one.refused(call.clone()).await.reason, "ACCOUNT_NOT_FOUND"); // now that is in memory
+    let answer = race.overtake(call.clone(), vec![open("new"), call]).await.unwrap();
+    assert!(answer.write.replayed, "it was decided by the other: {answer:?}");
+    race.log.judge().await;
+}
+
+/// Accounts are numbered when they are decided, and a number is another account's if the batch fails.
+#[tokio::test]
+async fn an_opening_that_lost_its_number_to_another_does_no_harm() {
+    let Race { log, proxy, one, other } = Race::prepare(1).await;
+    other.done(open("theirs")).await; // and `one` does not know
+    proxy.keep_reads();
+    let both = async {
+        proxy.until_kept(1).await;
+        // They wait for the same load, and then become one batch, in which `mine` gets the number of `theirs`.
+        let calls = every_one(&one.client, [withdraw("theirs", 1_000), open("mine")]);
+        let arrived = async {
+            assert_eq!(one.refused(deposit("mine", 0)).await.reason, "AMOUNT_NOT_POSITIVE");
+            proxy.give_reads();
+        };
+        tokio::join!(calls, arrived).0
+    };
+    let (first, both) = tokio::join!(one.refused(deposit("nobody", 1)), both);
+    assert_eq!(first.reason, "ACCOUNT_NOT_FOUND");
+    assert_eq!(both[0].as_ref().unwrap_err().reason, "INSUFFICIENT_FUNDS");
+    assert!(both[1].is_ok());
+    for name in ["theirs", "mine"] {
+        other.done(deposit(name, 10)).await;
+        assert_eq!(one.done(withdraw(name, 10)).await.balance(), 0, "{name}");
+    }
+    log.judge().await;
+}
