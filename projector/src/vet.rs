@@ -243,3 +243,58 @@ async fn settled(
     }
     Err(Stop::Conflict)
 }
+
+#[cfg(test)]
+mod tests {
+    use ledger::{LogId, Position};
+    use read_model::{Change, Checkpoint, Page, Reader, ShardTotals, StoreConfig, Writer};
+
+    use super::*;
+
+    fn checkpoint(at: i64) -> Checkpoint {
+        Checkpoint {
+            log_id: LogId(uuid::Uuid::from_u128(1)),
+            position: Position::new(at).unwrap(),
+            hash: [0; 32],
+            recorded_at: None,
+            entries_max: 0,
+        }
+    }
+
+    async fn commit(writer: &Writer, generation: Generation, from: i64, to: i64) {
+        let totals = ShardTotals { position: Position::new(to), ..ShardTotals::default() };
+        let page = Page {
+            view: View::Totals,
+            shard: Shard::ZERO,
+            generation,
+            expected: checkpoint(from),
+            upto: checkpoint(to),
+            changes: vec![Change::Totals(totals)],
+        };
+        writer.commit(&page).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn generations_at_different_places_are_not_called_different() {
+        let servers = dev_servers::TestServers::get();
+        let mut store = StoreConfig::new(servers.redis());
+        store.key_prefix = servers.redis_prefix();
+        let writer = Writer::connect(&store).await.unwrap();
+        let reader = Reader::connect(&store).await.unwrap();
+        let mut generations = Vec::new();
+        for _ in 0..2 {
+            let status = writer.status(View::Totals, Shard::ZERO).await.unwrap();
+            generations.push(writer.begin(&status, &checkpoint(0)).await.unwrap().unwrap());
+        }
+        commit(&writer, generations[0], 0, 2).await;
+        commit(&writer, generations[1], 0, 1).await;
+        let [old, new] =
+            [0, 1].map(|i| reader.generation(View::Totals, Shard::ZERO, generations[i]));
+        let catch_up = async {
+            tokio::time::sleep(RETRY_AFTER * 4).await;
+            commit(&writer, generations[1], 1, 2).await;
+        };
+        let (differing, ()) = tokio::join!(settled(&new, &old, vec![Name::Totals]), catch_up);
+        assert_eq!(differing.unwrap(), []);
+    }
+}

@@ -56,6 +56,25 @@ async fn a_ring_is_heard_before_the_next_poll() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_ring_that_comes_while_the_log_is_read_is_not_lost() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(10).await;
+    let _projector = stage.start(&["--poll-interval-ms=600000", "--refresh-interval-ms=600000"]);
+    stage.caught_up().await;
+    let id = stage.world.account(0);
+    let bell = stage.world.admin().await;
+    let ring = async || bell.client.batch_execute("NOTIFY counterfoil_events").await.unwrap();
+    for _ in 0..300 {
+        stage.world.deposit(&id, 1);
+        ring().await; // the log is read, and has nothing yet
+        stage.world.append().await;
+        ring().await;
+        stage.caught_up().await;
+    }
+    stage.is_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_appended_while_nobody_listened_is_read_when_somebody_does() {
     let mut stage = Stage::new(1).await;
     stage.world.happens(10).await;

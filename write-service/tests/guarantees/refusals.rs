@@ -10,6 +10,7 @@ mod shards {
         an_account_that_is_not_there_leaves_the_id_undecided,
         an_account_that_is_there_already_leaves_the_id_undecided,
         a_malformed_request_leaves_the_id_undecided,
+        a_refusal_that_rests_on_an_append_under_way_waits_for_it,
     );
 }
 
@@ -103,4 +104,34 @@ async fn a_malformed_request_leaves_the_id_undecided(shards: i16) {
     let call = deposit("a", 0);
     assert_eq!(service.refused(call.clone()).await.reason, "AMOUNT_NOT_POSITIVE");
     service.done(deposit("a", 5).with_id(call.id())).await;
+}
+
+async fn a_refusal_that_rests_on_an_append_under_way_waits_for_it(shards: i16) {
+    let log = Log::create(shards).await;
+    let service = log.service().await;
+    let admin = log.admin().await;
+    let old = open("old");
+    service.done(old.clone()).await;
+    let held = admin.hold_appends().await;
+    let first = service.send(open("a"));
+    let second = async {
+        admin.until_appends_wait(1).await;
+        let mut second = Box::pin(service.send(open("a")));
+        let replays = async {
+            // Answered after a look at the log, and looks are made one after another: the second has been decided too.
+            for _ in 0..3 {
+                assert!(service.done(old.clone()).await.write.replayed);
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = &mut second => panic!("answered before the first is stored: {answer:?}"),
+            () = replays => {}
+        }
+        drop(held);
+        second.await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.is_ok());
+    assert_eq!(second.unwrap_err().reason, "ACCOUNT_ALREADY_EXISTS");
 }
