@@ -16,8 +16,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let all = compiler(&SERVICES.map(|(file, _)| file))?;
     fs::write(out.join("counterfoil.bin"), all.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().btree_map(".").compile_fds(all.file_descriptor_set())?;
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .extern_path(".google.rpc", "::tonic_types::pb")
+        .compile_fds(all.file_descriptor_set())?;
     println!("cargo::rerun-if-changed=counterfoil");
+    println!("cargo::rerun-if-changed=google");
     Ok(())
 }
 

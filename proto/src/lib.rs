@@ -8,6 +8,7 @@
     clippy::allow_attributes_without_reason,
     clippy::doc_markdown,
     clippy::too_long_first_doc_paragraph,
+    clippy::large_enum_variant,
     clippy::large_futures,
     clippy::too_many_lines,
     reason = "generated code"

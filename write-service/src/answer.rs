@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use event_store::{RecordedEvent, StoredOutcome};
+use event_store::{RecordedEvent, writer::StoredSide};
 use ledger::{AccountState, Event, LogId, Opening, Position, Rejection, Shard, Timestamp};
 
-/// The answer to a command.
-pub type Answer = Result<Applied, CommandError>;
+/// The answer to work: one for each of its commands.
+pub type Answer = Result<Vec<Applied>, CommandError>;
 
 /// A command that is in the log, with the account or accounts after it.
 #[derive(Debug, Clone)]
@@ -51,6 +51,14 @@ pub enum CommandError {
         /// True when it had been refused before.
         replayed: bool,
     },
+    /// One command of an atomic batch is refused by the rules, and with it all others.
+    #[error("command {index} of the batch: {rejection}")]
+    BatchRefused {
+        /// Which, counted from 0.
+        index: usize,
+        /// Why.
+        rejection: Rejection,
+    },
     /// The id belongs to another command.
     #[error("this request_id belongs to another command")]
     RequestIdReused,
@@ -88,12 +96,16 @@ impl Applied {
     ///
     /// # Errors
     /// The stored refusal.
-    pub fn from_stored(log_id: LogId, stored: StoredOutcome, replayed: bool) -> Answer {
-        let StoredOutcome { first, second } = stored;
+    pub(crate) fn from_stored(
+        log_id: LogId,
+        first: StoredSide,
+        second: Option<StoredSide>,
+        replayed: bool,
+    ) -> Result<Self, CommandError> {
         if let Event::CommandRejected(rejected) = first.event.event {
             return Err(CommandError::Rejected { rejection: rejected.rejection, replayed });
         }
-        let side = |side: event_store::writer::StoredSide| {
+        let side = |side: StoredSide| {
             let RecordedEvent { shard, position, recorded_at, event, state, .. } = side.event;
             let event_store::OpenedAccount { opening, opened_at } = side.account;
             Side { shard, position, recorded_at, opening, opened_at, state, event }

@@ -1,8 +1,11 @@
 //! The border: requests in, answers out, errors as the catalogue has them.
 
+mod any_command;
+mod batch;
 mod request;
 mod response;
 mod service;
 mod status;
+mod stream;
 
 pub use service::Writer;

@@ -2,16 +2,19 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU8, Ordering},
+    atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
-use ledger::Command;
+use ledger::{Command, RequestId};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::Instant,
 };
 
 use crate::answer::{Answer, CommandError};
+
+/// Most commands of one batch.
+pub(crate) const BATCH_COMMANDS_MAX: usize = 1_000;
 
 /// Nobody has begun the command; its caller may still withdraw it.
 const QUEUED: u8 = 0;
@@ -43,24 +46,78 @@ impl Claim {
     }
 }
 
-/// A command on its way, with where to send the answer.
+/// What a caller wants decided under one request id.
 #[derive(Debug)]
-pub(crate) struct Ticket {
-    pub(crate) command: Command,
+pub(crate) enum Work {
+    /// One command.
+    Command(Command),
+    /// All of several commands, or none. They have the batch's request id.
+    Atomic(Vec<Command>),
+}
+
+impl Work {
+    pub(crate) fn commands(&self) -> &[Command] {
+        match self {
+            Self::Command(command) => std::slice::from_ref(command),
+            Self::Atomic(commands) => commands,
+        }
+    }
+
+    /// The command whose first row has the request id. Its account says which shard the work is looked for in.
+    pub(crate) fn key(&self) -> &Command {
+        let commands = self.commands();
+        &commands[key_command(commands)] // the border refuses empty batches
+    }
+}
+
+/// Which command's first row has the request id: whatever order a retry has its commands in, it is looked for in the same
+/// shard, and found to be another.
+pub(crate) fn key_command(commands: &[Command]) -> usize {
+    (0..commands.len()).min_by_key(|index| &commands[*index].account_id).unwrap_or_default()
+}
+
+/// Commands of one batch or stream, which are decided in the order sent where they touch the same account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Lane(u64);
+
+impl Lane {
+    /// A lane of its own.
+    pub(crate) fn new() -> Self {
+        static LANES: AtomicU64 = AtomicU64::new(0);
+        Self(LANES.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Where work comes from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Origin {
     /// Who sent it, as far as known.
     pub(crate) actor: Option<String>,
     /// The trace it came in, as far as known.
     pub(crate) trace_context: Option<Vec<u8>>,
+    /// Unset for a call by itself: calls under way at once have no order.
+    pub(crate) lane: Option<Lane>,
+}
+
+/// Work on its way, with where to send the answer.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) work: Work,
+    pub(crate) origin: Origin,
     pub(crate) claim: Claim,
     reply: oneshot::Sender<Answer>,
-    /// Its place among those that wait, wherever they do: also set aside, or behind a twin.
-    place: Option<OwnedSemaphorePermit>,
+    /// Its places among those that wait, wherever they do: also set aside, or behind a twin.
+    places: Option<Places>,
 }
 
 impl Ticket {
+    pub(crate) fn request_id(&self) -> RequestId {
+        self.work.commands()[0].request_id
+    }
+
     /// It waits no longer, and another may.
     pub(crate) fn leave_place(&mut self) {
-        self.place = None;
+        self.places = None;
     }
 
     /// Answers the caller, if it still waits.
@@ -74,9 +131,12 @@ impl Ticket {
 pub struct CommandQueue {
     sender: mpsc::Sender<Ticket>,
     places: Arc<Semaphore>,
+    /// Streams wait for theirs, and whoever waits is served first: with the same places they would leave none to others.
+    stream_places: Arc<Semaphore>,
+    commands_max: usize,
 }
 
-/// Abandons the command when its caller goes away, if it was not begun.
+/// Abandons work when its caller goes away, if it was not begun.
 struct AbandonOnDrop(Claim);
 
 impl Drop for AbandonOnDrop {
@@ -86,34 +146,88 @@ impl Drop for AbandonOnDrop {
 }
 
 impl CommandQueue {
-    /// A queue for at most `commands_max` waiting commands.
+    /// A queue for at most `commands_max` waiting commands, and half as many of streams.
     pub(crate) fn new(commands_max: usize) -> (Self, mpsc::Receiver<Ticket>) {
-        let (sender, receiver) = mpsc::channel(commands_max);
-        (Self { sender, places: Arc::new(Semaphore::new(commands_max)) }, receiver)
+        let of_streams = commands_max.div_ceil(2);
+        let (sender, receiver) = mpsc::channel(commands_max + of_streams);
+        let queue = Self {
+            sender,
+            places: Arc::new(Semaphore::new(commands_max)),
+            stream_places: Arc::new(Semaphore::new(of_streams)),
+            commands_max,
+        };
+        (queue, receiver)
     }
 
-    /// Queues a command and waits for its answer until `deadline`.
+    /// Most commands that a batch may have here.
+    pub(crate) fn batch_commands_max(&self) -> usize {
+        BATCH_COMMANDS_MAX.min(self.commands_max)
+    }
+
+    /// Places for so many commands, at once or not at all.
     ///
     /// # Errors
-    /// Everything in [`CommandError`]. [`CommandError::DeadlineBeforeStart`] only if the command is certain never to run.
-    pub async fn execute(
+    /// [`CommandError::Overloaded`].
+    pub(crate) fn places(&self, commands: usize) -> Result<Places, CommandError> {
+        let count = u32::try_from(commands).map_err(|_| CommandError::Overloaded)?;
+        let permit = self.places.clone().try_acquire_many_owned(count);
+        Ok(Places(permit.map_err(|_| CommandError::Overloaded)?))
+    }
+
+    /// A place for one command of a stream, when there is one.
+    ///
+    /// # Errors
+    /// Never: nobody closes the semaphore.
+    pub(crate) async fn next_place(&self) -> Result<Places, CommandError> {
+        let permit = self.stream_places.clone().acquire_owned().await;
+        Ok(Places(permit.map_err(|_| CommandError::ShuttingDown)?))
+    }
+
+    /// Queues work. Dropping what is returned abandons it, if it was not begun.
+    ///
+    /// # Errors
+    /// [`CommandError::ShuttingDown`].
+    pub(crate) fn submit(
         &self,
-        command: Command,
-        actor: Option<String>,
-        trace_context: Option<Vec<u8>>,
-        deadline: Option<Instant>,
-    ) -> Answer {
-        let place =
-            self.places.clone().try_acquire_owned().map_err(|_| CommandError::Overloaded)?;
-        let place = Some(place);
+        work: Work,
+        origin: Origin,
+        places: Places,
+    ) -> Result<Outstanding, CommandError> {
         let claim = Claim::default();
         let (reply, answer) = oneshot::channel();
-        let ticket = Ticket { command, actor, trace_context, claim: claim.clone(), reply, place };
+        let ticket = Ticket { work, origin, claim: claim.clone(), reply, places: Some(places) };
         self.sender.try_send(ticket).map_err(|full| match full {
             mpsc::error::TrySendError::Full(_) => CommandError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => CommandError::ShuttingDown,
         })?;
-        let guard = AbandonOnDrop(claim);
+        Ok(Outstanding { answer, guard: AbandonOnDrop(claim) })
+    }
+}
+
+/// Places for commands that wait.
+#[derive(Debug)]
+pub(crate) struct Places(OwnedSemaphorePermit);
+
+impl Places {
+    /// One of them.
+    pub(crate) fn take_one(&mut self) -> Option<Self> {
+        self.0.split(1).map(Self)
+    }
+}
+
+/// Work that was queued and not answered yet.
+pub(crate) struct Outstanding {
+    answer: oneshot::Receiver<Answer>,
+    guard: AbandonOnDrop,
+}
+
+impl Outstanding {
+    /// Waits for the answer until `deadline`.
+    ///
+    /// # Errors
+    /// Everything in [`CommandError`]. [`CommandError::DeadlineBeforeStart`] only if the work is certain never to be begun.
+    pub(crate) async fn answer(self, deadline: Option<Instant>) -> Answer {
+        let Self { answer, guard } = self;
         let answer = match deadline {
             None => answer.await,
             Some(deadline) => match tokio::time::timeout_at(deadline, answer).await {

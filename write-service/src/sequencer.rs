@@ -10,6 +10,7 @@
 mod accounts;
 mod batch;
 mod connections;
+mod lanes;
 mod load;
 mod lookup;
 pub(crate) mod recovery;
@@ -26,7 +27,7 @@ use futures::{
     future::{BoxFuture, maybe_done},
     stream::FuturesOrdered,
 };
-use ledger::{LogId, Rejection, RequestId, Shard, ShardCount};
+use ledger::{LogId, RequestId, Shard, ShardCount};
 use tokio::{
     sync::{Notify, mpsc},
     time::Instant,
@@ -36,12 +37,17 @@ use self::{
     accounts::AccountCache,
     batch::{Batch, Decided, SealedBatch, Tentative},
     connections::{Address, Connections},
+    lanes::Lanes,
     load::Loads,
     lookup::Lookups,
     recovery::{Condition, Stop},
     settle::Trouble,
 };
-use crate::{answer::CommandError, metrics::Metrics, queue::Ticket};
+use crate::{
+    answer::CommandError,
+    metrics::Metrics,
+    queue::{BATCH_COMMANDS_MAX, Ticket},
+};
 
 /// How long an instance that lost a race takes turns with the others.
 const CONTENDED_FOR: Duration = Duration::from_secs(1);
@@ -61,16 +67,20 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// Twice what all batches under way and two loads can touch: an account with a decision under way is never dropped from
-    /// memory, because no more loads are started than that while nothing can be sent.
+    /// memory, because no more loads are started than that while nothing can be sent. An atomic batch is never divided, so
+    /// each may be larger by one.
     fn accounts_min(&self) -> usize {
         let batches = self.batches_under_way_max.max(CONTENDED_BATCH_FACTOR);
-        4 * 2 * (self.batch_commands_max * batches + 2 * load::COMMANDS_MAX)
+        let commands = (self.batch_commands_max + BATCH_COMMANDS_MAX) * batches;
+        4 * 2 * (commands + 2 * (load::COMMANDS_MAX + BATCH_COMMANDS_MAX))
     }
 }
 
-/// A command that the sequencer has, and what was learned about it on its way.
+/// Work that the sequencer has, a command or an atomic batch of them, and what was learned about it on its way.
 #[derive(Debug)]
 struct Pending {
+    /// Its place among all that came.
+    sequence: u64,
     ticket: Ticket,
     looked: Looked,
     /// Whether its request id stands in [`Sequencer::held`].
@@ -78,12 +88,13 @@ struct Pending {
 }
 
 impl Pending {
-    fn new(ticket: Ticket) -> Self {
-        Self { ticket, looked: Looked::No, held: false }
+    fn request_id(&self) -> RequestId {
+        self.ticket.request_id()
     }
 
-    fn request_id(&self) -> RequestId {
-        self.ticket.command.request_id
+    /// How many commands it is.
+    fn commands(&self) -> usize {
+        self.ticket.work.commands().len()
     }
 }
 
@@ -101,8 +112,8 @@ enum Looked {
 /// A request id that is held here.
 #[derive(Debug, Default)]
 struct Held {
-    /// Later commands of the same id, which wait.
-    waiting: Vec<Ticket>,
+    /// Later work of the same id, which waits. Its lane does not wait with it: if this is not refused, that changes nothing.
+    waiting: Vec<Pending>,
     /// It was met in what was learned from the log: whatever a look has said, it is there now.
     met: bool,
 }
@@ -112,7 +123,7 @@ struct Held {
 struct Deferred {
     after_batch: u64,
     pending: Pending,
-    rejection: Rejection,
+    refusal: CommandError,
 }
 
 /// A batch under way, with its answer to come.
@@ -125,8 +136,11 @@ pub(crate) struct Sequencer {
     connections: Option<Connections>,
     identity: Option<LogIdentity>,
     queue: mpsc::Receiver<Ticket>,
-    /// To be decided next, before what is in the queue.
+    /// How many came so far.
+    sequence: u64,
+    /// To be decided next, before what is in the queue; in the order they came.
     ready: VecDeque<Pending>,
+    lanes: Lanes,
     held: HashMap<RequestId, Held>,
     accounts: AccountCache,
     /// Per shard: what is known to be stored.
@@ -181,7 +195,9 @@ impl Sequencer {
             connections: None,
             identity: None,
             queue,
+            sequence: 0,
             ready: VecDeque::new(),
+            lanes: Lanes::default(),
             held: HashMap::new(),
             confirmed: Vec::new(),
             tentative: Vec::new(),
@@ -248,7 +264,7 @@ impl Sequencer {
                 // Also when nothing is under way: what was not sent yet is then certain, and health says so.
                 () = lost(self.connections.as_ref()), if self.trouble.is_none() => self.note(Trouble::Lost),
                 ticket = self.queue.recv(), if may_take => match ticket {
-                    Some(ticket) => self.ready.push_back(Pending::new(ticket)),
+                    Some(ticket) => self.receive(ticket),
                     None if self.is_idle() => return Err(Stop::Drained),
                     None => self.wait_for_anything().await,
                 },
@@ -271,6 +287,7 @@ impl Sequencer {
         self.ready.is_empty()
             && self.under_way.is_empty()
             && self.deferred.is_empty()
+            && self.lanes.is_idle()
             && self.loads.is_idle()
             && self.lookups.is_idle()
     }
@@ -286,6 +303,8 @@ impl Sequencer {
     /// Sends batches while there are commands and places.
     async fn fill(&mut self) {
         while self.under_way.len() < self.batches_under_way_max() && self.trouble.is_none() {
+            let freed = self.lanes.take_freed();
+            self.return_to_ready(freed);
             self.take_from_queue();
             if self.ready.is_empty() {
                 break;
@@ -340,8 +359,48 @@ impl Sequencer {
     fn take_from_queue(&mut self) {
         while self.ready.len() < self.batch_commands_max() {
             let Ok(ticket) = self.queue.try_recv() else { return };
-            self.ready.push_back(Pending::new(ticket));
+            self.receive(ticket);
         }
+    }
+
+    fn receive(&mut self, ticket: Ticket) {
+        let pending = self.number(ticket);
+        self.ready.push_back(pending);
+    }
+
+    fn number(&mut self, ticket: Ticket) -> Pending {
+        self.sequence += 1;
+        Pending { sequence: self.sequence, ticket, looked: Looked::No, held: false }
+    }
+
+    /// Puts back what is to be decided (again), in the order in which everything came.
+    fn return_to_ready(&mut self, pendings: impl IntoIterator<Item = Pending>) {
+        let before = self.ready.len();
+        self.ready.extend(pendings);
+        if self.ready.len() > before {
+            self.ready.make_contiguous().sort_by_key(|pending| pending.sequence);
+        }
+    }
+
+    /// As [`Sequencer::return_to_ready`], for what was set aside.
+    fn go_on(&mut self, pendings: Vec<Pending>) {
+        for pending in &pendings {
+            self.lanes.goes_on(&pending.ticket);
+        }
+        self.return_to_ready(pendings);
+    }
+
+    /// Everything that is set aside in loads, look-ups and lanes, to be decided again or refused.
+    fn take_back_set_aside(&mut self) {
+        let set_aside = self.loads.take_all().chain(self.lookups.take_all()).collect();
+        self.go_on(set_aside);
+        let behind = self.lanes.take_behind();
+        self.return_to_ready(behind);
+    }
+
+    fn look_up(&mut self, pending: Pending) {
+        self.lanes.set_aside(&pending.ticket);
+        self.lookups.add(pending);
     }
 
     /// Decides what is ready until the batch is full. What cannot be decided yet is set aside.
@@ -349,22 +408,31 @@ impl Sequencer {
         let mut batch = Batch::default();
         while batch.len() < self.batch_commands_max() {
             let Some(pending) = self.ready.pop_front() else { break };
-            let Some(Pending { ticket, looked, held }) = self.admit(pending) else { continue };
+            let Some(Pending { sequence, ticket, looked, held }) = self.admit(pending) else {
+                continue;
+            };
             let mut tentative =
                 Tentative { shards, accounts: &mut self.accounts, heads: &self.tentative };
-            match batch.decide(ticket, &mut tentative) {
+            let missing = tentative.missing(&ticket.work);
+            if !missing.is_empty() {
+                self.lanes.set_aside(&ticket);
+                self.loads.add(Pending { sequence, ticket, looked, held }, missing);
+                continue;
+            }
+            if self.lanes.is_behind(&ticket) {
+                self.wait_behind(Pending { sequence, ticket, looked, held });
+                continue;
+            }
+            match batch.decide(sequence, ticket, &mut tentative) {
                 Decided::InBatch => {}
-                Decided::Abandoned(ticket) => self.release(ticket.command.request_id),
-                Decided::Missing(ticket, ids) => {
-                    self.loads.add(Pending { ticket, looked, held }, ids)
-                }
-                Decided::Refused(ticket, rejection) => {
-                    let pending = Pending { ticket, looked, held };
+                Decided::Abandoned(ticket) => self.release(ticket.request_id()),
+                Decided::Refused(ticket, refusal) => {
+                    let pending = Pending { sequence, ticket, looked, held };
                     if looked == (Looked::Absent { epoch: self.epoch }) {
                         let after_batch = self.batches_sent + u64::from(!batch.is_empty());
-                        self.deferred.push(Deferred { after_batch, pending, rejection });
+                        self.deferred.push(Deferred { after_batch, pending, refusal });
                     } else {
-                        self.lookups.add(pending);
+                        self.look_up(pending);
                     }
                 }
             }
@@ -372,7 +440,17 @@ impl Sequencer {
         batch
     }
 
-    /// Lets a command through to be decided, unless its caller left, its twin is under way, or it is probably old.
+    /// Only deciding is ordered: what will be needed for it is asked for at once, together with what is asked for already.
+    fn wait_behind(&mut self, pending: Pending) {
+        let is_looked = pending.looked == (Looked::Absent { epoch: self.epoch });
+        if is_looked || self.lookups.is_idle() {
+            self.lanes.wait_behind(pending);
+        } else {
+            self.look_up(pending);
+        }
+    }
+
+    /// Lets work through to be decided, unless its caller left, its twin is under way, or it is probably old.
     fn admit(&mut self, mut pending: Pending) -> Option<Pending> {
         let request_id = pending.request_id();
         if pending.ticket.claim.is_abandoned() {
@@ -385,7 +463,7 @@ impl Sequencer {
             if let Some(held) = self.held.get_mut(&request_id) {
                 // What becomes of its twin becomes of it: from here on its caller can no longer be told "not applied".
                 if pending.ticket.claim.take() {
-                    held.waiting.push(pending.ticket);
+                    held.waiting.push(pending);
                 }
                 return None;
             }
@@ -395,21 +473,22 @@ impl Sequencer {
         let met = self.held.get_mut(&request_id).is_some_and(|held| std::mem::take(&mut held.met));
         let suspicious = self.suspicious_until.is_some_and(|until| Instant::now() < until);
         if met || pending.looked == Looked::Wanted || (suspicious && pending.looked == Looked::No) {
-            self.lookups.add(pending);
+            self.look_up(pending);
             return None;
         }
         Some(pending)
     }
 
-    /// Lets go of a request id: later commands with it are looked at now. They are probably in the log.
+    /// Lets go of a request id: later work with it is looked at now. It is probably in the log.
     fn release(&mut self, request_id: RequestId) {
-        let waiting = self.held.remove(&request_id).unwrap_or_default().waiting;
-        for ticket in waiting {
-            self.ready.push_back(Pending { ticket, looked: Looked::Wanted, held: false });
+        let mut waiting = self.held.remove(&request_id).unwrap_or_default().waiting;
+        for pending in &mut waiting {
+            pending.looked = Looked::Wanted;
         }
+        self.return_to_ready(waiting);
     }
 
-    /// Answers a command that was not put in the log, and lets go of its id.
+    /// Answers work that was not put in the log, and lets go of its id.
     fn refuse(&mut self, pending: Pending, error: CommandError) {
         let (request_id, held) = (pending.request_id(), pending.held);
         let unknown = matches!(error, CommandError::OutcomeUnknown);
@@ -419,8 +498,8 @@ impl Sequencer {
         }
         if unknown {
             // Its twins know no more than it does.
-            for ticket in self.held.remove(&request_id).unwrap_or_default().waiting {
-                ticket.answer(Err(CommandError::OutcomeUnknown));
+            for twin in self.held.remove(&request_id).unwrap_or_default().waiting {
+                twin.ticket.answer(Err(CommandError::OutcomeUnknown));
             }
         } else {
             self.release(request_id);

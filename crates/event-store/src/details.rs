@@ -1,19 +1,68 @@
-//! The bytes in `events.details`: labels of openings, and what was asked and why not of rejections.
+//! The bytes in `events.details`: labels of openings, what was asked and why not of rejections, and on the row by which an
+//! atomic batch is found where all of its rows are.
 //!
 //! Stored for ever, so the encoding is spelled out here and held by golden bytes: a format byte, then fields in a fixed
 //! order; integers big-endian, texts with their length before them.
 
 use std::collections::BTreeMap;
 
-use ledger::{AccountId, Currency, Rejection, StreamVersion};
+use ledger::{AccountId, Currency, Position, Rejection, Shard, StreamVersion};
 
 /// The bytes cannot be read: of a later version of this program, or damaged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("details cannot be decoded")]
 pub struct DetailsUnknown;
 
-/// First byte of everything written here.
+/// First byte of labels and rejections.
 const FORMAT: u8 = 1;
+
+/// First byte of an atomic batch's extents; the row's own details, if it has any, stand behind them.
+const BATCH_FORMAT: u8 = 2;
+
+/// Where the rows of an atomic batch are in one shard: so many from a position on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchExtent {
+    /// The shard.
+    pub shard: Shard,
+    /// The first row.
+    pub first: Position,
+    /// How many.
+    pub rows: u32,
+}
+
+/// Puts the extents of a batch before the row's own details.
+pub(crate) fn encode_batch(extents: &[BatchExtent], details: Option<Vec<u8>>) -> Vec<u8> {
+    let count = u16::try_from(extents.len()).expect("one for each shard, of which there are fewer");
+    let mut out = vec![BATCH_FORMAT];
+    out.extend_from_slice(&count.to_be_bytes());
+    for BatchExtent { shard, first, rows } in extents {
+        out.extend_from_slice(&shard.get().to_be_bytes());
+        put_i64(&mut out, first.get());
+        out.extend_from_slice(&rows.to_be_bytes());
+    }
+    out.extend(details.unwrap_or_default());
+    out
+}
+
+/// The extents of a batch, and the row's own details.
+type Split<'a> = (Option<Vec<BatchExtent>>, Option<&'a [u8]>);
+
+/// The extents of a batch, if one is found by the row, and the row's own details.
+pub(crate) fn split_batch(bytes: Option<&[u8]>) -> Result<Split<'_>, DetailsUnknown> {
+    let Some((&BATCH_FORMAT, rest)) = bytes.and_then(<[u8]>::split_first) else {
+        return Ok((None, bytes));
+    };
+    let mut input = Input(rest);
+    let extents = (0..u16::from_be_bytes(input.array()?)).map(|_| {
+        Ok(BatchExtent {
+            shard: Shard::new(i16::from_be_bytes(input.array()?)).ok_or(DetailsUnknown)?,
+            first: Position::new(input.i64()?).ok_or(DetailsUnknown)?,
+            rows: u32::from_be_bytes(input.array()?),
+        })
+    });
+    let extents = extents.collect::<Result<_, _>>()?;
+    Ok((Some(extents), Some(input.0).filter(|details| !details.is_empty())))
+}
 
 /// What a rejection row keeps in `details`; the rest of the command stands in the row's own columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +92,7 @@ pub(crate) fn encode_labels(labels: &BTreeMap<String, String>) -> Option<Vec<u8>
 pub(crate) fn decode_labels(
     bytes: Option<&[u8]>,
 ) -> Result<BTreeMap<String, String>, DetailsUnknown> {
-    let Some(bytes) = bytes else {
+    let (_, Some(bytes)) = split_batch(bytes)? else {
         return Ok(BTreeMap::new());
     };
     let mut input = Input::new(bytes)?;
@@ -266,6 +315,32 @@ mod tests {
                         08000000000000000000000000000000050000000000000000\
                         0000000000000006";
         assert_eq!(hex::encode(encode_rejection(&details)), expected);
+    }
+
+    #[test]
+    fn a_batch_reads_back_as_it_was_written_with_and_without_details_of_the_row() {
+        let extent = |shard, first, rows| BatchExtent {
+            shard: Shard::new(shard).unwrap(),
+            first: Position::new(first).unwrap(),
+            rows,
+        };
+        let extents = vec![extent(0, 7, 3), extent(2, 1, 1)];
+        for details in [None, Some(vec![FORMAT, 5])] {
+            let bytes = encode_batch(&extents, details.clone());
+            assert_eq!(split_batch(Some(&bytes)), Ok((Some(extents.clone()), details.as_deref())));
+        }
+        let bytes = encode_batch(&extents, None);
+        assert_eq!(
+            hex::encode(&bytes),
+            "020002000000000000000000070000000300020000000000000001000000 01".replace(' ', "")
+        );
+        for length in 1..bytes.len() {
+            assert_eq!(split_batch(Some(&bytes[..length])), Err(DetailsUnknown));
+        }
+        let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let opening = encode_batch(&extents, encode_labels(&labels));
+        assert_eq!(decode_labels(Some(&opening)), Ok(labels));
+        assert_eq!(decode_labels(Some(&bytes)), Ok(BTreeMap::new()));
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod writer;
 
 pub use append::{AppendError, Appended, Appender, Attempt, AttemptMark, ShardPart};
 pub use chain::{ChainLink, Head, LogIdentity};
+pub use details::BatchExtent;
 pub use doorbell::{Bell, Doorbell};
 pub use error::Error;
 pub use fence::Control;

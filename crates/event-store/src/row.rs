@@ -11,7 +11,8 @@ use ledger::{
 use uuid::Uuid;
 
 use crate::details::{
-    RejectionDetails, decode_labels, decode_rejection, encode_labels, encode_rejection,
+    BatchExtent, RejectionDetails, decode_labels, decode_rejection, encode_batch, encode_labels,
+    encode_rejection, split_batch,
 };
 
 /// Numbers of event types, as `counterfoil.event_types` names them. For ever.
@@ -240,6 +241,20 @@ impl EventRow {
             overdraft_limit: self.overdraft_limit.unwrap_or(0),
             status: status(self.status)?,
         })
+    }
+
+    /// Makes this the row by which an atomic batch is found: it has these rows, this one included.
+    pub fn mark_batch(&mut self, extents: &[BatchExtent]) {
+        self.details = Some(encode_batch(extents, self.details.take()));
+    }
+
+    /// Where the rows of the atomic batch are that is found by this one.
+    ///
+    /// # Errors
+    /// [`RowUnknown`] when that cannot be read.
+    pub fn batch(&self) -> Result<Option<Vec<BatchExtent>>, RowUnknown> {
+        let split = split_batch(self.details.as_deref()).map_err(|_| RowUnknown("details"))?;
+        Ok(split.0)
     }
 
     /// Where the other side of a transfer is.

@@ -1,15 +1,21 @@
 //! What the write-service reads: accounts it has not in memory, and commands that may be old.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-use ledger::{AccountId, AccountNumber, AccountState, Opening, RequestId, Shard, Timestamp};
+use ledger::{
+    AccountId, AccountNumber, AccountState, Opening, Position, RequestId, Shard, Timestamp,
+};
 use tokio_postgres::{Statement, types::ToSql};
 
 use crate::{
     Error, LogReader, RecordedEvent,
     chain::Head,
     connect::{Purpose, answer_in_time},
-    decode::{opened_of, recorded_with_time, state_of},
+    decode::{event_row, opened_of, recorded_with_time, state_of},
+    details::BatchExtent,
     reader::OpenedAccount,
 };
 
@@ -35,13 +41,19 @@ pub struct StoredSide {
     pub account: OpenedAccount,
 }
 
-/// A command that is in the log.
+/// What is in the log under a request id.
 #[derive(Debug, Clone)]
-pub struct StoredOutcome {
-    /// Its first event.
-    pub first: StoredSide,
-    /// Of a transfer, the destination's event.
-    pub second: Option<StoredSide>,
+#[expect(clippy::large_enum_variant, reason = "nearly all are commands")]
+pub enum StoredOutcome {
+    /// A command.
+    Command {
+        /// Its first event.
+        first: StoredSide,
+        /// Of a transfer, the destination's event.
+        second: Option<StoredSide>,
+    },
+    /// An atomic batch: all of its events, by shard, in order.
+    Batch(BTreeMap<Shard, Vec<StoredSide>>),
 }
 
 /// The write-service's reading connection.
@@ -114,9 +126,19 @@ impl WriterReads {
             self.log.head(shard),
             self.log.query("look commands up", &self.outcomes, &parameters),
         )?;
-        let events: Vec<RecordedEvent> =
-            rows.iter().map(|row| recorded_with_time(shard, row)).collect::<Result<_, _>>()?;
-        let mut outcomes = HashMap::with_capacity(events.len());
+        let mut outcomes = HashMap::with_capacity(rows.len());
+        let mut events = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let event = recorded_with_time(shard, row)?;
+            let batch = event_row(shard, row)?.batch();
+            let batch = batch.map_err(|why| Error::corrupt(shard, event.position, why.to_string()));
+            match (event.request_id, batch?) {
+                (Some(request_id), Some(extents)) => {
+                    outcomes.insert(request_id, self.batch(&extents).await?);
+                }
+                _ => events.push(event),
+            }
+        }
         let firsts = self.with_accounts(shard, events).await?;
         let mut peers = self.peers_of(&firsts).await?;
         for first in firsts {
@@ -124,16 +146,31 @@ impl WriterReads {
                 continue;
             };
             let second = first.event.peer.and_then(|peer| peers.remove(&peer));
-            outcomes.insert(request_id, StoredOutcome { first, second });
+            outcomes.insert(request_id, StoredOutcome::Command { first, second });
         }
         Ok((head, outcomes))
+    }
+
+    async fn batch(&self, extents: &[BatchExtent]) -> Result<StoredOutcome, Error> {
+        let mut sides = BTreeMap::new();
+        for &BatchExtent { shard, first, rows } in extents {
+            let positions: Vec<Position> =
+                (0..rows).map(|place| first.plus(place as usize)).collect();
+            let mut events = self.log.events_at(shard, &positions).await?;
+            if events.len() != positions.len() {
+                return Err(Error::corrupt(shard, first, "a batch that begins here lacks rows"));
+            }
+            events.sort_by_key(|event| event.position);
+            sides.insert(shard, self.with_accounts(shard, events).await?);
+        }
+        Ok(StoredOutcome::Batch(sides))
     }
 
     async fn peers_of(
         &self,
         firsts: &[StoredSide],
-    ) -> Result<HashMap<(Shard, ledger::Position), StoredSide>, Error> {
-        let mut by_shard: HashMap<Shard, Vec<ledger::Position>> = HashMap::new();
+    ) -> Result<HashMap<(Shard, Position), StoredSide>, Error> {
+        let mut by_shard: HashMap<Shard, Vec<Position>> = HashMap::new();
         for (shard, position) in firsts.iter().filter_map(|first| first.event.peer) {
             by_shard.entry(shard).or_default().push(position);
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -175,6 +176,22 @@ impl ErrorStatus {
                 description: self.message.clone(),
             });
         }
+    }
+}
+
+impl ErrorStatus {
+    /// The status as a message, for a response that answers several things at once.
+    #[must_use]
+    pub fn into_rpc_status(self) -> tonic_types::pb::Status {
+        let status = self.into_status();
+        // The details of a status are exactly this message.
+        tonic_types::pb::Status::decode(status.details()).unwrap_or_else(|_| {
+            tonic_types::pb::Status {
+                code: status.code().into(),
+                message: status.message().to_owned(),
+                details: Vec::new(),
+            }
+        })
     }
 }
 

@@ -28,6 +28,9 @@ use crate::transport_errors::{Side, TransportErrors};
 /// tonic, grpc-go and grpc-java take by default, so nobody is surprised.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Bytes that one call may have sent and nobody read yet.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
 /// Metadata up to so many times its limit is read and refused with a reason; what is larger still,
 /// the HTTP/2 library refuses.
 const REFUSABLE: u32 = 4;
@@ -44,6 +47,9 @@ pub struct GrpcLimits {
     pub streams_per_connection_max: u32,
     /// Bytes of one call's metadata: a bearer token and trace context fit many times over.
     pub metadata_bytes_max: u32,
+    /// Bytes that all calls of one connection may have sent and nobody read yet. Many times what one call may (1 MiB), so
+    /// that a stream which waits does not hold up the others.
+    pub connection_window_bytes: u32,
     /// Bytes of one HTTP/2 frame; 16 KiB is the least the protocol allows, and interleaves best.
     pub frame_bytes_max: u32,
     /// A connection that has been silent this long is asked whether it is still there ...
@@ -58,6 +64,7 @@ impl Default for GrpcLimits {
             connections_max: 4096,
             streams_per_connection_max: 1024,
             metadata_bytes_max: 16 * 1024,
+            connection_window_bytes: 16 * 1024 * 1024,
             frame_bytes_max: 16 * 1024,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
@@ -203,6 +210,8 @@ fn transport(limits: &GrpcLimits) -> Server {
     Server::builder()
         .max_concurrent_streams(limits.streams_per_connection_max)
         .max_frame_size(limits.frame_bytes_max)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(limits.connection_window_bytes)
         .http2_max_header_list_size(limits.metadata_bytes_max.saturating_mul(REFUSABLE))
         .http2_keepalive_interval(Some(limits.keepalive_interval))
         .http2_keepalive_timeout(Some(limits.keepalive_timeout))

@@ -36,6 +36,8 @@ pub(crate) struct Invalid {
 #[derive(Debug)]
 pub(crate) struct Fields {
     amount_max: i64,
+    /// Stands before the names of fields.
+    within: String,
     violations: Vec<Violation>,
 }
 
@@ -54,29 +56,59 @@ pub(crate) fn command<R: IntoCommand + Default + PartialEq>(
     amount_max: i64,
 ) -> Result<Command, Invalid> {
     let is_empty = request == R::default();
-    let mut fields = Fields { amount_max, violations: Vec::new() };
-    match request.into_command(&mut fields) {
-        Some(command) if fields.violations.is_empty() => Ok(command),
-        _ => Err(Invalid { is_empty, violations: fields.violations }),
-    }
+    read(amount_max, |fields| request.into_command(fields))
+        .map_err(|wrong| Invalid { is_empty, ..wrong })
+}
+
+/// What `from` reads, if nothing is wrong.
+///
+/// # Errors
+/// Everything that is.
+pub(crate) fn read<T>(
+    amount_max: i64,
+    from: impl FnOnce(&mut Fields) -> Option<T>,
+) -> Result<T, Invalid> {
+    let mut fields = Fields::new(amount_max);
+    let value = from(&mut fields);
+    fields.finish(value)
 }
 
 impl Fields {
-    fn wrong<T>(
+    pub(crate) fn new(amount_max: i64) -> Self {
+        Self { amount_max, within: String::new(), violations: Vec::new() }
+    }
+
+    /// What was read, unless something was wrong.
+    pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Invalid> {
+        match value {
+            Some(value) if self.violations.is_empty() => Ok(value),
+            _ => Err(Invalid { is_empty: false, violations: self.violations }),
+        }
+    }
+
+    /// Reads fields of a message within the message.
+    pub(crate) fn within<T>(&mut self, place: &str, from: impl FnOnce(&mut Self) -> T) -> T {
+        let outside = std::mem::replace(&mut self.within, format!("{place}."));
+        let value = from(self);
+        self.within = outside;
+        value
+    }
+
+    pub(crate) fn wrong<T>(
         &mut self,
         field: &str,
         reason: &'static str,
         description: impl Into<String>,
     ) -> Option<T> {
         self.violations.push(Violation {
-            field: field.into(),
+            field: format!("{}{field}", self.within),
             reason,
             description: description.into(),
         });
         None
     }
 
-    fn request_id(&mut self, text: &str) -> Option<RequestId> {
+    pub(crate) fn request_id(&mut self, text: &str) -> Option<RequestId> {
         if text.is_empty() {
             return self.wrong(
                 "request_id",
@@ -183,14 +215,11 @@ impl Fields {
             let short = key.len() <= LABEL_KEY_BYTES_MAX && value.len() <= LABEL_VALUE_BYTES_MAX;
             if key.is_empty() || !clean || !short {
                 fine = false;
-                self.violations.push(Violation {
-                    field: "labels".into(),
-                    reason: "TEXT_INVALID",
-                    description: format!(
-                        "keys are 1 to {LABEL_KEY_BYTES_MAX} bytes, values up to {LABEL_VALUE_BYTES_MAX}, without \
-                         control characters"
-                    ),
-                });
+                let description = format!(
+                    "keys are 1 to {LABEL_KEY_BYTES_MAX} bytes, values up to {LABEL_VALUE_BYTES_MAX}, without \
+                     control characters"
+                );
+                self.wrong::<()>("labels", "TEXT_INVALID", description);
             }
         }
         fine.then_some(labels)

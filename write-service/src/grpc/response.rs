@@ -1,5 +1,7 @@
 //! From answers to response messages.
 
+use std::collections::BTreeMap;
+
 use ledger::{
     Amount, ConsistencyToken, Currency, Event, Opening, Status, Text, Timestamp, TransactionId,
     event::{Entry, TransferEntry},
@@ -12,14 +14,21 @@ use crate::answer::{Applied, Side};
 /// A response message of a command.
 pub(crate) trait FromApplied {
     /// The message for a command that is in the log.
-    fn from_applied(applied: Applied) -> Self;
+    fn from_applied(applied: Applied, labels: Labels) -> Self;
+}
+
+/// Whether accounts are answered with their labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Labels {
+    Shown,
+    LeftOut,
 }
 
 macro_rules! account_response {
     ($($message:ident),*) => {$(
         impl FromApplied for write::$message {
-            fn from_applied(applied: Applied) -> Self {
-                Self { write: Some(metadata(&applied)), account: Some(account(&applied.first)) }
+            fn from_applied(applied: Applied, labels: Labels) -> Self {
+                Self { write: Some(metadata(&applied)), account: Some(account(&applied.first, labels)) }
             }
         }
     )*};
@@ -28,10 +37,10 @@ macro_rules! account_response {
 macro_rules! movement_response {
     ($($message:ident),*) => {$(
         impl FromApplied for write::$message {
-            fn from_applied(applied: Applied) -> Self {
+            fn from_applied(applied: Applied, labels: Labels) -> Self {
                 Self {
                     write: Some(metadata(&applied)),
-                    account: Some(account(&applied.first)),
+                    account: Some(account(&applied.first, labels)),
                     transaction: transaction(&applied.first),
                 }
             }
@@ -49,31 +58,40 @@ account_response!(
 movement_response!(DepositResponse, WithdrawResponse, PayBillResponse);
 
 impl FromApplied for write::TransferResponse {
-    fn from_applied(applied: Applied) -> Self {
+    fn from_applied(applied: Applied, labels: Labels) -> Self {
         Self {
             write: Some(metadata(&applied)),
-            source_account: Some(account(&applied.first)),
-            destination_account: applied.second.as_ref().map(account),
+            source_account: Some(account(&applied.first, labels)),
+            destination_account: applied.second.as_ref().map(|side| account(side, labels)),
             transaction: transaction(&applied.first),
         }
     }
 }
 
 fn metadata(applied: &Applied) -> write::WriteMetadata {
-    let Applied { log_id, replayed, first, second } = applied;
-    let mut token = ConsistencyToken::at(*log_id, first.shard, first.position);
-    if let Some(second) = second {
-        token.include(second.shard, second.position);
-    }
+    let Applied { first, replayed, .. } = applied;
     write::WriteMetadata {
-        consistency_token: token.to_string(),
+        consistency_token: token(std::slice::from_ref(applied)).unwrap_or_default(),
         position: first.position.get(),
         commit_time: Some(time(first.recorded_at)),
         replayed: *replayed,
     }
 }
 
-fn account(side: &Side) -> types::Account {
+/// The token of everything that was applied; nothing if nothing was, or not in one log: then each has its own.
+pub(crate) fn token(applied: &[Applied]) -> Option<String> {
+    let log_id = applied.first()?.log_id;
+    let mut sides = applied
+        .iter()
+        .flat_map(|applied| [Some(&applied.first), applied.second.as_ref()])
+        .flatten();
+    let first = sides.next()?;
+    let mut token = ConsistencyToken::at(log_id, first.shard, first.position);
+    sides.for_each(|side| token.include(side.shard, side.position));
+    applied.iter().all(|applied| applied.log_id == log_id).then(|| token.to_string())
+}
+
+fn account(side: &Side, shown: Labels) -> types::Account {
     let Opening { account_id, owner_id, currency, labels } = &*side.opening;
     let available = side.state.balance.saturating_sub(side.state.held);
     types::Account {
@@ -90,7 +108,7 @@ fn account(side: &Side) -> types::Account {
             Status::Closed => types::AccountStatus::Closed,
         }
         .into(),
-        labels: labels.clone(),
+        labels: if shown == Labels::Shown { labels.clone() } else { BTreeMap::new() },
         version: side.state.version.get(),
         open_time: Some(time(side.opened_at)),
         update_time: Some(time(side.recorded_at)),

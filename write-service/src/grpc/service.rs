@@ -1,22 +1,24 @@
-//! The nine rpcs. They differ only in their messages: each is validated, queued, and answered.
+//! The rpcs. Those of one command differ only in their messages: each is validated, queued, and answered. What several commands
+//! at once need beside that is in `batch` and `stream`.
 
 use std::{sync::Arc, time::Instant};
 
+use futures::stream::BoxStream;
 use ledger::{AccountId, Command, RequestId};
 use proto::write::{self, write_service_server::WriteService};
 use service_kit::{deadline::Deadline, error_details::ErrorStatus, log_limit::LogLimit};
 use tokio::sync::watch;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{
     request::{self, IntoCommand},
-    response::FromApplied,
+    response::{FromApplied, Labels},
     status::{error_status, invalid},
 };
 use crate::{
     answer::{Applied, CommandError},
     metrics::{CommandLabels, Metrics},
-    queue::CommandQueue,
+    queue::{CommandQueue, Lane, Origin, Outstanding, Places, Work},
     safety::Safety,
 };
 
@@ -37,6 +39,21 @@ pub struct Writer {
     pub(crate) log_limit: Arc<LogLimit>,
 }
 
+/// A command from its arrival to its answer.
+pub(super) struct Call {
+    rpc: &'static str,
+    begun: Instant,
+    /// What it is about, if it could be read.
+    about: Option<(RequestId, AccountId)>,
+}
+
+impl Call {
+    pub(super) fn begin(rpc: &'static str, command: Option<&Command>) -> Self {
+        let about = command.map(|command| (command.request_id, command.account_id.clone()));
+        Self { rpc, begun: Instant::now(), about }
+    }
+}
+
 impl Writer {
     async fn execute<Q, R>(
         &self,
@@ -47,45 +64,56 @@ impl Writer {
         Q: IntoCommand + Default + PartialEq,
         R: FromApplied,
     {
-        let begun = Instant::now();
         let deadline = Deadline::of(&request).map(Deadline::at);
-        let trace_context = trace_context(&request);
-        let (answer, about) = match request::command(request.into_inner(), self.amount_max) {
+        let origin = origin(&request, None);
+        let command = request::command(request.into_inner(), self.amount_max);
+        let call = Call::begin(rpc, command.as_ref().ok());
+        let answer = match command {
             Ok(command) => {
-                let about = Some((command.request_id, command.account_id.clone()));
-                (self.answer(command, trace_context, deadline).await, about)
+                let named = Named::of(&command);
+                match self.queue.places(1) {
+                    Ok(places) => {
+                        let submitted = self.submit(Work::Command(command), origin, places);
+                        answer_one(submitted, &named, deadline).await
+                    }
+                    Err(overloaded) => Err(named.status(&overloaded)),
+                }
             }
-            Err(wrong) => (Err(invalid(&wrong)), None),
+            Err(wrong) => Err(invalid(&wrong)),
         };
+        self.finish(call, &answer);
+        answer
+            .map(|applied| Response::new(R::from_applied(applied, Labels::Shown)))
+            .map_err(ErrorStatus::into_status)
+    }
+
+    /// Queues work, unless the service takes none now.
+    pub(super) fn submit(
+        &self,
+        work: Work,
+        origin: Origin,
+        places: Places,
+    ) -> Result<Outstanding, CommandError> {
+        if self.draining.is_cancelled() {
+            return Err(CommandError::ShuttingDown);
+        }
+        if let Safety::Unsafe(why) = &*self.safety.borrow() {
+            return Err(CommandError::LedgerUnsafe(why.clone()));
+        }
+        self.queue.submit(work, origin, places)
+    }
+
+    /// Notes how a command ended, for operators.
+    pub(super) fn finish(&self, call: Call, answer: &Result<Applied, ErrorStatus>) {
+        let Call { rpc, begun, about } = call;
         self.metrics.command_seconds.observe(begun.elapsed().as_secs_f64());
-        let outcome = match &answer {
+        let outcome = match answer {
             Ok(applied) if applied.replayed => "replayed",
             Ok(_) => "applied",
             Err(error) => error.reason,
         };
         self.metrics.commands.get_or_create(&CommandLabels { command: rpc, outcome }).inc();
-        self.log(rpc, outcome, about, &answer);
-        answer
-            .map(|applied| Response::new(R::from_applied(applied)))
-            .map_err(ErrorStatus::into_status)
-    }
-
-    async fn answer(
-        &self,
-        command: Command,
-        trace_context: Option<Vec<u8>>,
-        deadline: Option<tokio::time::Instant>,
-    ) -> Result<Applied, ErrorStatus> {
-        let account_id = command.account_id.clone();
-        let credited = command.destination().unwrap_or(&account_id).clone();
-        let status = |error: CommandError| error_status(&error, &account_id, &credited);
-        if self.draining.is_cancelled() {
-            return Err(status(CommandError::ShuttingDown));
-        }
-        if let Safety::Unsafe(why) = &*self.safety.borrow() {
-            return Err(status(CommandError::LedgerUnsafe(why.clone())));
-        }
-        self.queue.execute(command, None, trace_context, deadline).await.map_err(status)
+        self.log(rpc, outcome, about, answer);
     }
 
     /// One line per outcome. What is as it should be, a caller's own mistakes and refusals by the rules included, is for
@@ -141,10 +169,46 @@ impl Writer {
     }
 }
 
-/// The trace that a call came in, to be stored with its events.
-fn trace_context<Q>(request: &Request<Q>) -> Option<Vec<u8>> {
-    let value = request.metadata().get(TRACEPARENT)?;
-    (value.len() <= TRACEPARENT_BYTES_MAX).then(|| value.as_bytes().to_vec())
+/// The accounts that an error of a command may name.
+pub(super) struct Named {
+    account_id: AccountId,
+    /// The same, or the destination of a transfer.
+    credited: AccountId,
+}
+
+impl Named {
+    pub(super) fn of(command: &Command) -> Self {
+        let account_id = command.account_id.clone();
+        let credited = command.destination().unwrap_or(&account_id).clone();
+        Self { account_id, credited }
+    }
+
+    pub(super) fn status(&self, error: &CommandError) -> ErrorStatus {
+        error_status(error, &self.account_id, &self.credited)
+    }
+}
+
+/// The answer to a single command.
+pub(super) async fn answer_one(
+    submitted: Result<Outstanding, CommandError>,
+    named: &Named,
+    deadline: Option<tokio::time::Instant>,
+) -> Result<Applied, ErrorStatus> {
+    let answer = match submitted {
+        Ok(outstanding) => outstanding.answer(deadline).await,
+        Err(error) => Err(error),
+    };
+    let applied = answer.and_then(|applied| {
+        applied.into_iter().next().ok_or(CommandError::OutcomeUnknown) // one command has one answer
+    });
+    applied.map_err(|error| named.status(&error))
+}
+
+/// Where a call comes from, to be stored with its events.
+pub(super) fn origin<Q>(request: &Request<Q>, lane: Option<Lane>) -> Origin {
+    let value = request.metadata().get(TRACEPARENT);
+    let fits = value.filter(|value| value.len() <= TRACEPARENT_BYTES_MAX);
+    Origin { actor: None, trace_context: fits.map(|value| value.as_bytes().to_vec()), lane }
 }
 
 #[tonic::async_trait]
@@ -210,5 +274,22 @@ impl WriteService for Writer {
         request: Request<write::CloseAccountRequest>,
     ) -> Result<Response<write::CloseAccountResponse>, Status> {
         self.execute("CloseAccount", request).await
+    }
+
+    async fn execute_batch(
+        &self,
+        request: Request<write::ExecuteBatchRequest>,
+    ) -> Result<Response<write::ExecuteBatchResponse>, Status> {
+        let answer = self.batch(request).await;
+        answer.map(Response::new).map_err(ErrorStatus::into_status)
+    }
+
+    type ExecuteStreamStream = BoxStream<'static, Result<write::ExecuteStreamResponse, Status>>;
+
+    async fn execute_stream(
+        &self,
+        request: Request<Streaming<write::ExecuteStreamRequest>>,
+    ) -> Result<Response<Self::ExecuteStreamStream>, Status> {
+        Ok(Response::new(self.clone().stream(request)))
     }
 }

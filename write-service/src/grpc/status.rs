@@ -33,16 +33,20 @@ pub(crate) fn error_status(
                 .applied(Applied::No)
                 .metadata("replayed", replayed)
         }
+        CommandError::BatchRefused { index, rejection } => {
+            let refused = rejected(rejection, account_id, credited, text);
+            let command_reason = refused.reason;
+            ErrorStatus { code: Code::FailedPrecondition, reason: "BATCH_REFUSED", ..refused }
+                .applied(Applied::No)
+                .metadata("index", index)
+                .metadata("command_reason", command_reason)
+        }
         // The caller has mixed up its ids: this command needs one of its own.
         CommandError::RequestIdReused => {
             ErrorStatus::new(Code::AlreadyExists, "REQUEST_ID_REUSED", text).applied(Applied::No)
         }
-        CommandError::Overloaded => ErrorStatus::new(Code::ResourceExhausted, "OVERLOADED", text)
-            .applied(Applied::No)
-            .retry_after(OVERLOADED_RETRY),
-        CommandError::ShuttingDown => ErrorStatus::new(Code::Unavailable, "SHUTTING_DOWN", text)
-            .applied(Applied::No)
-            .retry_after(SHUTTING_DOWN_RETRY),
+        CommandError::Overloaded => overloaded(),
+        CommandError::ShuttingDown => shutting_down(),
         CommandError::DeadlineBeforeStart => {
             ErrorStatus::new(Code::DeadlineExceeded, "DEADLINE_BEFORE_START", text)
                 .applied(Applied::No)
@@ -78,6 +82,22 @@ pub(crate) fn error_status(
             ErrorStatus::new(Code::DataLoss, "LEDGER_CORRUPT", text).applied(Applied::No)
         }
     }
+}
+
+/// Too many commands are waiting.
+pub(crate) fn overloaded() -> ErrorStatus {
+    let text = CommandError::Overloaded.to_string();
+    ErrorStatus::new(Code::ResourceExhausted, "OVERLOADED", text)
+        .applied(Applied::No)
+        .retry_after(OVERLOADED_RETRY)
+}
+
+/// The service is about to end.
+pub(crate) fn shutting_down() -> ErrorStatus {
+    let text = CommandError::ShuttingDown.to_string();
+    ErrorStatus::new(Code::Unavailable, "SHUTTING_DOWN", text)
+        .applied(Applied::No)
+        .retry_after(SHUTTING_DOWN_RETRY)
 }
 
 /// The first violation names the error, unless nothing was filled in; the others are there with their own reasons.

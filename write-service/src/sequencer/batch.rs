@@ -5,36 +5,46 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use event_store::{Appended, Attempt, AttemptMark, EventData, EventRow, Head, ShardPart};
+use event_store::{
+    Appended, Attempt, AttemptMark, BatchExtent, EventData, EventRow, Head, ShardPart,
+};
 use ledger::{
-    Account, AccountId, AccountNumber, Accounts, Decision, Event, LogId, Position, Rejection,
-    RequestId, Shard, ShardCount, Timestamp, decide, event::RejectedCommand, evolve,
+    Account, AccountId, AccountNumber, Accounts, Command, Decision, Event, LogId, Position,
+    Rejection, RequestId, Shard, ShardCount, Timestamp, decide, event::RejectedCommand, evolve,
 };
 
 use super::accounts::{AccountCache, CachedAccount, Slot};
 use crate::{
     answer::{Applied, CommandError, Side},
-    queue::Ticket,
+    queue::{Origin, Ticket, Work, key_command},
 };
 
 /// What became of a command when it was looked at.
 pub(super) enum Decided {
     /// It is in the batch.
     InBatch,
-    /// It cannot be decided before these accounts are in memory.
-    Missing(Ticket, Vec<AccountId>),
     /// It is refused, and the refusal is not kept in the log.
-    Refused(Ticket, Rejection),
+    Refused(Ticket, CommandError),
     /// Its caller went away before it was begun.
     Abandoned(Ticket),
 }
 
-/// Commands that go to the log together.
+/// Work that goes to the log together.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
+    tickets: Vec<(u64, Ticket)>,
+    /// What was decided, ticket after ticket: each has as many as it has commands.
     commands: Vec<DecidedCommand>,
     parts: BTreeMap<Shard, Part>,
     undo: Vec<(AccountId, Option<Slot>)>,
+}
+
+/// How far a batch was when an atomic one began in it.
+struct Beginning {
+    commands: usize,
+    undo: usize,
+    /// Rows and accounts of each part.
+    parts: BTreeMap<Shard, (usize, i32)>,
 }
 
 #[derive(Debug)]
@@ -45,6 +55,10 @@ struct Part {
 }
 
 impl Part {
+    fn size(&self) -> (usize, i32) {
+        (self.rows.len(), self.accounts)
+    }
+
     /// Where the next row will stand.
     fn next(&self) -> Position {
         self.expected.link.position.plus(self.rows.len() + 1)
@@ -53,9 +67,45 @@ impl Part {
 
 #[derive(Debug)]
 struct DecidedCommand {
-    ticket: Ticket,
     first: DecidedSide,
     second: Option<DecidedSide>,
+}
+
+/// The accounts that a command touches, as they stand.
+struct Touched {
+    account: Option<CachedAccount>,
+    destination: Option<CachedAccount>,
+}
+
+impl Touched {
+    fn of(command: &Command, tentative: &mut Tentative<'_>) -> Self {
+        let mut cached =
+            |id: &AccountId| tentative.accounts.get(id).and_then(Slot::cached).cloned();
+        Self {
+            account: cached(&command.account_id),
+            destination: command.destination().and_then(cached),
+        }
+    }
+
+    fn decide(&self, command: &Command) -> Result<Decision, Rejection> {
+        let accounts = Accounts {
+            account: self.account.as_ref().map(|cached| &cached.account),
+            destination: self.destination.as_ref().map(|cached| &cached.account),
+        };
+        decide(accounts, command)
+    }
+
+    /// Whether a refusal is kept in the log. One that rests on another shard, whose head the append does not compare, is not.
+    fn keeps(&self, rejection: &Rejection) -> bool {
+        let rests_elsewhere = match (&self.account, &self.destination) {
+            (Some(account), Some(destination)) => {
+                account.shard != destination.shard
+                    && matches!(rejection, Rejection::BalanceOverflow { .. })
+            }
+            _ => false,
+        };
+        rejection.is_stored() && !rests_elsewhere
+    }
 }
 
 #[derive(Debug)]
@@ -74,6 +124,21 @@ pub(super) struct Tentative<'a> {
     pub(super) heads: &'a [Head],
 }
 
+impl Tentative<'_> {
+    /// The accounts of which nothing is in memory.
+    pub(super) fn missing(&mut self, work: &Work) -> Vec<AccountId> {
+        let mut missing = Vec::new();
+        for command in work.commands() {
+            for id in [Some(&command.account_id), command.destination()].into_iter().flatten() {
+                if self.accounts.get(id).is_none() {
+                    missing.push(id.clone());
+                }
+            }
+        }
+        missing
+    }
+}
+
 impl Batch {
     pub(super) fn len(&self) -> usize {
         self.commands.len()
@@ -83,60 +148,140 @@ impl Batch {
         self.commands.is_empty()
     }
 
-    /// Decides a command on the accounts as they stand after everything decided before it.
-    pub(super) fn decide(&mut self, ticket: Ticket, tentative: &mut Tentative<'_>) -> Decided {
-        let command = &ticket.command;
-        let missing: Vec<AccountId> = [Some(&command.account_id), command.destination()]
-            .into_iter()
-            .flatten()
-            .filter(|id| tentative.accounts.get(id).is_none())
-            .cloned()
+    /// Decides work on the accounts as they stand after everything decided before it. All of them are in memory.
+    pub(super) fn decide(
+        &mut self,
+        sequence: u64,
+        mut ticket: Ticket,
+        tentative: &mut Tentative<'_>,
+    ) -> Decided {
+        let refused = match &ticket.work {
+            Work::Command(command) => self.decide_command(command, &ticket, tentative),
+            Work::Atomic(commands) => self.decide_all(commands, &ticket, tentative),
+        };
+        match refused {
+            Ok(()) => {
+                ticket.leave_place();
+                self.tickets.push((sequence, ticket));
+                Decided::InBatch
+            }
+            Err(Some(refusal)) => Decided::Refused(ticket, refusal),
+            Err(None) => Decided::Abandoned(ticket),
+        }
+    }
+
+    /// # Errors
+    /// The refusal, if it is not kept in the log; nothing, if the caller went away before this was begun.
+    fn decide_command(
+        &mut self,
+        command: &Command,
+        ticket: &Ticket,
+        tentative: &mut Tentative<'_>,
+    ) -> Result<(), Option<CommandError>> {
+        let touched = Touched::of(command, tentative);
+        let decision = touched.decide(command);
+        if let Err(rejection) = decision.as_ref()
+            && !touched.keeps(rejection)
+        {
+            let rejection = rejection.clone();
+            return Err(Some(CommandError::Rejected { rejection, replayed: false }));
+        }
+        if !ticket.claim.take() {
+            return Err(None);
+        }
+        let about = About { request_id: Some(command.request_id), origin: Some(&ticket.origin) };
+        match (decision, touched.account.clone()) {
+            (Ok(decision), _) => self.accept(command, decision, touched, about, tentative),
+            (Err(rejection), Some(account)) => {
+                self.reject(command, rejection, account, about, tentative);
+            }
+            (Err(_), None) => unreachable!("what is kept is kept at an account that is there"),
+        }
+        Ok(())
+    }
+
+    /// All of an atomic batch, or nothing. Its refusals are not kept.
+    ///
+    /// # Errors
+    /// As [`Batch::decide_command`].
+    fn decide_all(
+        &mut self,
+        commands: &[Command],
+        ticket: &Ticket,
+        tentative: &mut Tentative<'_>,
+    ) -> Result<(), Option<CommandError>> {
+        let beginning = Beginning {
+            commands: self.commands.len(),
+            undo: self.undo.len(),
+            parts: self.parts.iter().map(|(shard, part)| (*shard, part.size())).collect(),
+        };
+        let key = key_command(commands);
+        for (index, command) in commands.iter().enumerate() {
+            let touched = Touched::of(command, tentative);
+            match touched.decide(command) {
+                Ok(decision) => {
+                    let request_id = (index == key).then_some(command.request_id);
+                    let about = About { request_id, origin: Some(&ticket.origin) };
+                    self.accept(command, decision, touched, about, tentative);
+                }
+                Err(rejection) => {
+                    self.go_back(beginning, tentative.accounts);
+                    return Err(Some(CommandError::BatchRefused { index, rejection }));
+                }
+            }
+        }
+        if !ticket.claim.take() {
+            self.go_back(beginning, tentative.accounts);
+            return Err(None);
+        }
+        self.mark_atomic(&beginning, key);
+        Ok(())
+    }
+
+    /// Makes everything what it was.
+    fn go_back(&mut self, beginning: Beginning, accounts: &mut AccountCache) {
+        self.commands.truncate(beginning.commands);
+        undo(self.undo.drain(beginning.undo..), accounts);
+        self.parts.retain(|shard, part| match beginning.parts.get(shard) {
+            Some((rows, accounts)) => {
+                part.rows.truncate(*rows);
+                part.accounts = *accounts;
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// Lets the row with the request id of an atomic batch say where all rows are.
+    fn mark_atomic(&mut self, beginning: &Beginning, key: usize) {
+        let rows_before = |shard| beginning.parts.get(shard).map_or(0, |(rows, _)| *rows);
+        let extents: Vec<BatchExtent> = self
+            .parts
+            .iter()
+            .filter(|(shard, part)| part.rows.len() > rows_before(shard))
+            .map(|(shard, part)| BatchExtent {
+                shard: *shard,
+                first: part.expected.link.position.plus(rows_before(shard) + 1),
+                rows: u32::try_from(part.rows.len() - rows_before(shard)).unwrap_or(u32::MAX),
+            })
             .collect();
-        if !missing.is_empty() {
-            return Decided::Missing(ticket, missing);
-        }
-        let account = tentative.accounts.get(&command.account_id).and_then(Slot::cached).cloned();
-        let destination = command
-            .destination()
-            .and_then(|id| tentative.accounts.get(id))
-            .and_then(Slot::cached)
-            .cloned();
-        let accounts = Accounts {
-            account: account.as_ref().map(|cached| &cached.account),
-            destination: destination.as_ref().map(|cached| &cached.account),
-        };
-        let decision = decide(accounts, command);
-        // A refusal that rests on another shard, whose head the append does not compare, is not kept.
-        let elsewhere = destination.as_ref().map(|cached| cached.shard)
-            != account.as_ref().map(|cached| cached.shard);
-        let kept = |rejection: &Rejection| {
-            let rests_elsewhere = elsewhere
-                && destination.is_some()
-                && matches!(rejection, Rejection::BalanceOverflow { .. });
-            rejection.is_stored() && !rests_elsewhere
-        };
-        let stored = decision.as_ref().err().is_none_or(kept);
-        if stored && !ticket.claim.take() {
-            return Decided::Abandoned(ticket);
-        }
-        match decision {
-            Ok(decision) => self.accept(ticket, decision, account, destination, tentative),
-            Err(rejection) => match account {
-                Some(account) if stored => self.reject(ticket, rejection, account, tentative),
-                _ => Decided::Refused(ticket, rejection),
-            },
+        let DecidedSide { shard, position, .. } = self.commands[beginning.commands + key].first;
+        if let Some(part) = self.parts.get_mut(&shard) {
+            let row = position.get() - part.expected.link.position.get() - 1;
+            part.rows[usize::try_from(row).unwrap_or_default()].mark_batch(&extents);
         }
     }
 
     fn accept(
         &mut self,
-        mut ticket: Ticket,
+        command: &Command,
         decision: Decision,
-        account: Option<CachedAccount>,
-        destination: Option<CachedAccount>,
+        touched: Touched,
+        about: About<'_>,
         tentative: &mut Tentative<'_>,
-    ) -> Decided {
-        let shard = ticket.command.account_id.shard(tentative.shards);
+    ) {
+        let Touched { account, destination } = touched;
+        let shard = command.account_id.shard(tentative.shards);
         let destination_shard = destination.as_ref().map(|cached| cached.shard);
         let position = self.part(shard, tentative).next();
         let peer_position = destination_shard.map(|other| match other == shard {
@@ -145,40 +290,34 @@ impl Batch {
         });
         let peer = destination_shard.zip(peer_position);
         let account = account.unwrap_or_else(|| self.open(shard, &decision.event, tentative));
-        let first = self.add(shard, account, decision.event, Some(&ticket), peer, tentative);
+        let first = self.add(shard, account, decision.event, about, peer, tentative);
         let second = match (decision.destination_event, destination) {
-            (Some(event), Some(cached)) => Some(self.add(
-                cached.shard,
-                cached,
-                event,
-                None,
-                Some((shard, position)),
-                tentative,
-            )),
+            (Some(event), Some(cached)) => {
+                let about = About { request_id: None, origin: None };
+                let peer = Some((shard, position));
+                Some(self.add(cached.shard, cached, event, about, peer, tentative))
+            }
             _ => None,
         };
-        ticket.leave_place();
-        self.commands.push(DecidedCommand { ticket, first, second });
-        Decided::InBatch
+        self.commands.push(DecidedCommand { first, second });
     }
 
     fn reject(
         &mut self,
-        mut ticket: Ticket,
+        command: &Command,
         rejection: Rejection,
         account: CachedAccount,
+        about: About<'_>,
         tentative: &mut Tentative<'_>,
-    ) -> Decided {
+    ) {
         let rejected = RejectedCommand {
-            operation: ticket.command.operation.clone(),
-            expected_version: ticket.command.expected_version,
+            operation: command.operation.clone(),
+            expected_version: command.expected_version,
             rejection,
         };
         let event = Event::CommandRejected(Box::new(rejected));
-        let first = self.add(account.shard, account, event, Some(&ticket), None, tentative);
-        ticket.leave_place();
-        self.commands.push(DecidedCommand { ticket, first, second: None });
-        Decided::InBatch
+        let first = self.add(account.shard, account, event, about, None, tentative);
+        self.commands.push(DecidedCommand { first, second: None });
     }
 
     fn part(&mut self, shard: Shard, tentative: &Tentative<'_>) -> &mut Part {
@@ -213,7 +352,7 @@ impl Batch {
         shard: Shard,
         mut cached: CachedAccount,
         event: Event,
-        ticket: Option<&Ticket>,
+        about: About<'_>,
         peer: Option<(Shard, Position)>,
         tentative: &mut Tentative<'_>,
     ) -> DecidedSide {
@@ -228,10 +367,10 @@ impl Batch {
                 account: cached.account.number,
                 event: event.clone(),
                 state: cached.account.state,
-                request_id: ticket.map(|ticket| ticket.command.request_id),
+                request_id: about.request_id,
                 peer,
-                actor: ticket.and_then(|ticket| ticket.actor.clone()),
-                trace_context: ticket.and_then(|ticket| ticket.trace_context.clone()),
+                actor: about.origin.and_then(|origin| origin.actor.clone()),
+                trace_context: about.origin.and_then(|origin| origin.trace_context.clone()),
             }
             .into_row(),
         );
@@ -245,7 +384,7 @@ impl Batch {
 
     /// The batch ready to be sent, behind `previous` if that has not been answered yet.
     pub(super) fn seal(self, log_id: LogId, previous: Option<AttemptMark>) -> SealedBatch {
-        let Self { commands, parts, undo } = self;
+        let Self { tickets, commands, parts, undo } = self;
         let parts = parts.into_iter().map(|(shard, Part { expected, accounts, rows })| ShardPart {
             shard,
             expected,
@@ -255,8 +394,29 @@ impl Batch {
         SealedBatch {
             attempt: Attempt::new(log_id, parts.collect(), previous),
             log_id,
+            tickets,
             commands,
             undo,
+        }
+    }
+}
+
+/// What a command's first row says beside its event.
+#[derive(Clone, Copy)]
+struct About<'a> {
+    request_id: Option<RequestId>,
+    origin: Option<&'a Origin>,
+}
+
+/// Makes accounts what they were, from the last change to the first.
+fn undo(
+    changes: impl DoubleEndedIterator<Item = (AccountId, Option<Slot>)>,
+    accounts: &mut AccountCache,
+) {
+    for (id, before) in changes.rev() {
+        match before {
+            Some(slot) => drop(accounts.set(&id, slot)),
+            None => accounts.remove(&id),
         }
     }
 }
@@ -266,6 +426,7 @@ impl Batch {
 pub(super) struct SealedBatch {
     pub(super) attempt: Attempt,
     log_id: LogId,
+    tickets: Vec<(u64, Ticket)>,
     commands: Vec<DecidedCommand>,
     undo: Vec<(AccountId, Option<Slot>)>,
 }
@@ -277,45 +438,40 @@ impl SealedBatch {
 
     /// Makes the accounts what they were before the batch. Batches are undone from the last to the first.
     pub(super) fn undo(&mut self, accounts: &mut AccountCache) {
-        for (id, before) in self.undo.drain(..).rev() {
-            match before {
-                Some(slot) => drop(accounts.set(&id, slot)),
-                None => accounts.remove(&id),
-            }
-        }
+        undo(self.undo.drain(..), accounts);
     }
 
-    /// Takes the commands back, in order, to decide them anew.
-    pub(super) fn into_tickets(self) -> impl Iterator<Item = Ticket> {
-        self.commands.into_iter().map(|command| command.ticket)
+    /// Takes the work back, with its sequence, to decide it anew.
+    pub(super) fn into_tickets(self) -> impl Iterator<Item = (u64, Ticket)> {
+        self.tickets.into_iter()
     }
 
-    /// Answers every command of a batch that is in the log, and gives their ids back for what waited for them.
+    /// Answers all work of a batch that is in the log, and gives the ids back for what waited for them.
     pub(super) fn answer(self, appended: &[Appended]) -> Vec<RequestId> {
         let time = |shard: Shard| {
             let part = appended.iter().find(|part| part.shard == shard);
             part.map_or(Timestamp::MIN, event_store::append::recorded_at)
         };
         let log_id = self.log_id;
-        let mut answered = Vec::with_capacity(self.commands.len());
-        for DecidedCommand { ticket, first, second } in self.commands {
-            let request_id = ticket.command.request_id;
-            let recorded_at = time(first.shard);
-            let first = first.into_side(recorded_at);
-            if let Event::CommandRejected(rejected) = first.event {
-                answered.push(request_id);
-                ticket.answer(Err(CommandError::Rejected {
-                    rejection: rejected.rejection,
-                    replayed: false,
-                }));
-                continue;
-            }
-            let second = second.map(|side| {
-                let recorded_at = time(side.shard);
-                side.into_side(recorded_at)
+        let mut decided = self.commands.into_iter();
+        let mut answered = Vec::with_capacity(self.tickets.len());
+        for (_, ticket) in self.tickets {
+            answered.push(ticket.request_id());
+            let commands = decided.by_ref().take(ticket.work.commands().len());
+            let applied = commands.map(|DecidedCommand { first, second }| {
+                let side = |side: DecidedSide| {
+                    let recorded_at = time(side.shard);
+                    side.into_side(recorded_at)
+                };
+                let first = side(first);
+                if let Event::CommandRejected(rejected) = first.event {
+                    let rejection = rejected.rejection;
+                    return Err(CommandError::Rejected { rejection, replayed: false });
+                }
+                Ok(Applied { log_id, replayed: false, first, second: second.map(side) })
             });
-            answered.push(request_id);
-            ticket.answer(Ok(Applied { log_id, replayed: false, first, second }));
+            let answer = applied.collect();
+            ticket.answer(answer);
         }
         answered
     }

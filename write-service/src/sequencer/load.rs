@@ -9,6 +9,7 @@ use ledger::{Account, AccountId, AccountNumber, AccountState, Event, Shard};
 use super::{
     Pending, Sequencer,
     accounts::{CachedAccount, Slot},
+    lookup::within,
 };
 
 /// Most commands that one load serves, so that the accounts it brings fit in the cache many times over.
@@ -104,11 +105,14 @@ impl Sequencer {
             return;
         };
         // While nothing can be sent, what was loaded must not push out what is under way.
-        let enough = self.ready.len() >= COMMANDS_MAX;
-        if self.loads.running.is_some() || self.loads.waiting.is_empty() || enough {
+        if self.loads.running.is_some()
+            || self.loads.waiting.is_empty()
+            || self.ready.iter().map(Pending::commands).sum::<usize>() >= COMMANDS_MAX
+        {
             return;
         }
-        let rest = self.loads.waiting.split_off(self.loads.waiting.len().min(COMMANDS_MAX));
+        let next = within(COMMANDS_MAX, self.loads.waiting.iter().map(|(pending, _)| pending));
+        let rest = self.loads.waiting.split_off(next);
         let commands = std::mem::replace(&mut self.loads.waiting, rest);
         let mut ids: Vec<AccountId> = commands.iter().flat_map(|(_, ids)| ids).cloned().collect();
         ids.sort_unstable();
@@ -157,9 +161,7 @@ impl Sequencer {
             self.remember(id, opened.map_or(Slot::Absent, Slot::Present));
         }
         self.metrics.accounts_in_memory(self.accounts.len());
-        for (pending, _) in commands.into_iter().rev() {
-            self.ready.push_front(pending);
-        }
+        self.go_on(commands.into_iter().map(|(pending, _)| pending).collect());
     }
 
     /// Notes what was loaded, if nothing is known yet: what is known includes decisions under way.

@@ -7,11 +7,7 @@ use futures::future::BoxFuture;
 use ledger::{RequestId, Shard};
 
 use super::{Looked, Pending, Sequencer, settle::Trouble};
-use crate::{
-    answer::{Applied, CommandError},
-    queue::Ticket,
-    replay::is_same_command,
-};
+use crate::{answer::CommandError, queue::Ticket, replay::stored_answer};
 
 /// Most commands that one look serves.
 const COMMANDS_MAX: usize = 1024;
@@ -30,6 +26,20 @@ struct Running {
     commands: Vec<Pending>,
     epoch: u64,
     answer: BoxFuture<'static, Result<Vec<Seen>, Error>>,
+}
+
+/// How many of the first are so many commands together, or a little more.
+pub(super) fn within<'a>(
+    commands_max: usize,
+    waiting: impl IntoIterator<Item = &'a Pending>,
+) -> usize {
+    let mut commands = 0;
+    let fits = |pending: &&Pending| {
+        let fits = commands < commands_max;
+        commands += pending.commands();
+        fits
+    };
+    waiting.into_iter().take_while(fits).count()
 }
 
 /// A look that has ended.
@@ -74,12 +84,12 @@ impl Sequencer {
         if self.lookups.running.is_some() || self.lookups.waiting.is_empty() {
             return;
         }
-        let rest = self.lookups.waiting.split_off(self.lookups.waiting.len().min(COMMANDS_MAX));
+        let rest = self.lookups.waiting.split_off(within(COMMANDS_MAX, &self.lookups.waiting));
         let commands = std::mem::replace(&mut self.lookups.waiting, rest);
         // Every shard is asked for its head, because a refused transfer rests on two of them.
         let mut by_shard: Vec<Vec<RequestId>> = vec![Vec::new(); identity.shards.as_usize()];
         for pending in &commands {
-            let shard = pending.ticket.command.account_id.shard(identity.shards);
+            let shard = pending.ticket.work.key().account_id.shard(identity.shards);
             by_shard[usize::from(shard.get().unsigned_abs())].push(pending.request_id());
         }
         let reads = connections.reads.clone();
@@ -113,32 +123,35 @@ impl Sequencer {
                 self.note(Trouble::HeadMoved); // nothing is decided before it is learned
             }
         }
-        for mut pending in commands.into_iter().rev() {
+        let mut absent = Vec::new();
+        for mut pending in commands {
             match outcomes.remove(&pending.request_id()) {
-                Some(stored) => self.answer_stored(pending, stored, true),
+                Some(stored) => {
+                    self.lanes.goes_on(&pending.ticket);
+                    self.answer_stored(pending, &stored, true);
+                }
                 None => {
                     pending.looked = Looked::Absent { epoch };
-                    self.ready.push_front(pending);
+                    absent.push(pending);
                 }
             }
         }
+        self.go_on(absent);
     }
 
-    /// Answers a command, and those that wait behind it, with the outcome that the log has under its id.
+    /// Answers work, and its twins that wait, with the outcome that the log has under its id.
     pub(super) fn answer_stored(
         &mut self,
         pending: Pending,
-        stored: StoredOutcome,
+        stored: &StoredOutcome,
         replayed: bool,
     ) {
         let Some(identity) = self.identity else {
             return self.refuse(pending, CommandError::LedgerUnavailable);
         };
+        let log = (identity.log_id, identity.shards);
         let answer = |ticket: Ticket, replayed| {
-            let answer = match is_same_command(&ticket.command, &stored) {
-                true => Applied::from_stored(identity.log_id, stored.clone(), replayed),
-                false => Err(CommandError::RequestIdReused),
-            };
+            let answer = stored_answer(&ticket.work, stored, log, replayed);
             ticket.answer(answer);
         };
         let waiting = match pending.held {
@@ -148,7 +161,7 @@ impl Sequencer {
         let repeated = waiting.len() + usize::from(replayed);
         self.metrics.replays.inc_by(u64::try_from(repeated).unwrap_or(u64::MAX));
         answer(pending.ticket, replayed);
-        waiting.into_iter().for_each(|ticket| answer(ticket, true));
+        waiting.into_iter().for_each(|twin| answer(twin.ticket, true));
     }
 
     /// Whether everything up to a head is known here: it is what was confirmed, or an own batch under way.

@@ -11,7 +11,7 @@ use super::{
     connections::Connections,
     settle::Trouble,
 };
-use crate::answer::CommandError;
+use crate::{answer::CommandError, queue::Ticket};
 
 /// For so long after an old request id was met, ids are looked up before deciding: where one is, there are more.
 const SUSPICIOUS_FOR: Duration = Duration::from_secs(1);
@@ -119,8 +119,8 @@ impl Sequencer {
                 }
                 _ => None,
             };
-            for ticket in batch.into_tickets() {
-                let pending = Pending { ticket, looked, held: true };
+            for (sequence, ticket) in batch.into_tickets() {
+                let pending = Pending { sequence, ticket, looked, held: true };
                 match (&error, &storage) {
                     (AppendError::Unknown(_) | AppendError::Silent, _) => unknown.push(pending),
                     (_, Some(refusal)) => self.refuse(pending, refusal.clone()),
@@ -129,9 +129,7 @@ impl Sequencer {
             }
         }
         again.extend(deferred.into_iter().map(|Deferred { pending, .. }| pending));
-        for pending in again.into_iter().rev() {
-            self.ready.push_front(pending);
-        }
+        self.return_to_ready(again);
         unknown
     }
 
@@ -290,9 +288,7 @@ impl Sequencer {
     async fn reconnect(&mut self, mut unknown: Vec<Pending>) -> Result<(), Stop> {
         self.connections = None;
         self.has_turn = false;
-        let set_aside: Vec<Pending> =
-            self.loads.take_all().chain(self.lookups.take_all()).collect();
-        self.ready.extend(set_aside);
+        self.take_back_set_aside();
         let tell_by = Instant::now() + self.limits.resolve_within;
         let mut pause = *RECONNECT_PAUSE.start();
         if self.connected_at.is_some_and(|at| at.elapsed() < *RECONNECT_PAUSE.end()) {
@@ -349,7 +345,7 @@ impl Sequencer {
                 biased;
                 result = &mut attempt => return Ok(result),
                 () = sleep_until(tell_by), if !unknown.is_empty() => self.tell_unknown(unknown),
-                ticket = self.queue.recv() => self.take_or_stop(ticket.map(Pending::new), unknown)?,
+                ticket = self.queue.recv() => self.take_or_stop(ticket, unknown)?,
             }
         }
     }
@@ -365,24 +361,25 @@ impl Sequencer {
             tokio::select! {
                 () = sleep_until(until) => return Ok(()),
                 () = sleep_until(tell_by), if !unknown.is_empty() => self.tell_unknown(unknown),
-                ticket = self.queue.recv() => self.take_or_stop(ticket.map(Pending::new), unknown)?,
+                ticket = self.queue.recv() => self.take_or_stop(ticket, unknown)?,
             }
         }
     }
 
     fn take_or_stop(
         &mut self,
-        pending: Option<Pending>,
+        ticket: Option<Ticket>,
         unknown: &mut Vec<Pending>,
     ) -> Result<(), Stop> {
-        let Some(pending) = pending else {
+        let Some(ticket) = ticket else {
             self.tell_unknown(unknown);
             self.refuse_all(&CommandError::ShuttingDown);
             return Err(Stop::Drained);
         };
+        let pending = self.number(ticket);
         match self.held.get_mut(&pending.request_id()) {
             // Its twin's fate is unknown, and so is its own.
-            Some(held) if pending.ticket.claim.take() => held.waiting.push(pending.ticket),
+            Some(held) if pending.ticket.claim.take() => held.waiting.push(pending),
             Some(_) => {}
             None => self.ready.push_back(pending),
         }
@@ -443,7 +440,9 @@ impl Sequencer {
         for shard in identity.shards.shards() {
             let ids: Vec<_> = unknown
                 .iter()
-                .filter(|pending| pending.ticket.command.account_id.shard(identity.shards) == shard)
+                .filter(|pending| {
+                    pending.ticket.work.key().account_id.shard(identity.shards) == shard
+                })
                 .map(Pending::request_id)
                 .collect();
             if !ids.is_empty() {
@@ -458,16 +457,18 @@ impl Sequencer {
                 "lost answers are found"
             );
         }
-        for pending in unknown.drain(..).rev() {
+        let mut absent = Vec::new();
+        for pending in unknown.drain(..) {
             match stored.remove(&pending.request_id()) {
-                Some(outcome) => self.answer_stored(pending, outcome, false),
+                Some(outcome) => self.answer_stored(pending, &outcome, false),
                 // Whatever breaks the connection may be this very batch: it is not tried for ever.
                 None if self.resolved_in_a_row > RESOLVES_MAX => {
                     self.refuse(pending, CommandError::LedgerUnavailable);
                 }
-                None => self.ready.push_front(pending),
+                None => absent.push(pending),
             }
         }
+        self.return_to_ready(absent);
         Ok(())
     }
 
@@ -478,13 +479,11 @@ impl Sequencer {
         let _ = self.condition.send(Condition::Refusing(refusal.clone(), finding));
         let mut unknown = self.undo_failed();
         self.tell_unknown(&mut unknown);
-        let set_aside: Vec<Pending> =
-            self.loads.take_all().chain(self.lookups.take_all()).collect();
-        self.ready.extend(set_aside);
+        self.take_back_set_aside();
         self.refuse_all(&refusal);
         // What is still held was lost in the middle of finding out.
-        for ticket in self.held.drain().flat_map(|(_, held)| held.waiting) {
-            ticket.answer(Err(CommandError::OutcomeUnknown));
+        for twin in self.held.drain().flat_map(|(_, held)| held.waiting) {
+            twin.ticket.answer(Err(CommandError::OutcomeUnknown));
         }
         while let Some(ticket) = self.queue.recv().await {
             ticket.answer(Err(refusal.clone()));

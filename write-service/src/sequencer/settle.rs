@@ -3,7 +3,6 @@
 use event_store::{AppendError, Appended, Error};
 
 use super::{Deferred, Sequencer, batch::SealedBatch};
-use crate::answer::CommandError;
 
 /// Why nothing more is sent until [`Sequencer::recover`] has been through. In the order of weight: the heaviest counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,8 +87,8 @@ impl Sequencer {
             .into_iter()
             .partition::<Vec<_>, _>(|deferred| deferred.after_batch <= confirmed);
         self.deferred = waiting;
-        for Deferred { pending, rejection, .. } in due {
-            self.refuse(pending, CommandError::Rejected { rejection, replayed: false });
+        for Deferred { pending, refusal, .. } in due {
+            self.refuse(pending, refusal);
         }
     }
 

@@ -7,6 +7,7 @@
 )]
 
 mod acknowledged;
+mod batches;
 mod errors;
 mod idempotency;
 mod instances;
@@ -14,5 +15,6 @@ mod leaving;
 mod lost_answers;
 mod races;
 mod refusals;
+mod streams;
 mod support;
 mod weather;

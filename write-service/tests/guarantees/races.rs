@@ -10,6 +10,9 @@ mod shards {
     );
 }
 
+/// Statements of one load or look: the head, and what is asked for.
+const READ: usize = 2;
+
 /// Two instances. What the first one reads can be kept back; the second is always ahead.
 struct Race {
     log: Log,
@@ -35,12 +38,12 @@ impl Race {
     async fn overtake(&self, call: Call, others: Vec<Call>) -> Answer {
         self.proxy.keep_reads();
         let overtaking = async {
-            self.proxy.until_kept(1).await;
+            self.proxy.until_kept(READ).await;
             for other in others {
                 self.other.done(other).await;
             }
             let learning = async {
-                self.proxy.until_kept(2).await;
+                self.proxy.until_kept(READ + 1).await;
                 self.proxy.give_reads();
             };
             tokio::join!(self.one.done(deposit("warm", 1)), learning);
@@ -80,7 +83,7 @@ async fn an_opening_that_lost_its_number_to_another_does_no_harm() {
     other.done(open("theirs")).await; // and `one` does not know
     proxy.keep_reads();
     let both = async {
-        proxy.until_kept(1).await;
+        proxy.until_kept(READ).await;
         // They wait for the same load, and then become one batch, in which `mine` gets the number of `theirs`.
         let calls = every_one(&one.client, [withdraw("theirs", 1_000), open("mine")]);
         let arrived = async {

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod answer;
+pub(crate) mod batch;
 pub(crate) mod call;
 mod growth;
 pub(crate) mod history;
@@ -14,6 +15,7 @@ pub(crate) mod service;
 pub(crate) use self::{
     admin::Admin,
     answer::{Answer, Done, Refusal},
+    batch::{BatchAnswer, atomic, command, independent},
     call::*,
     history::History,
     load::{every_one, mixed_calls, opened_accounts, retried},

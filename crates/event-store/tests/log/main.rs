@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use event_store::{
-    AppendError, Appender, Control, Error, Head, LogReader, WriterReads, migrate,
+    AppendError, Appender, Control, Error, Head, LogReader, StoredOutcome, WriterReads, migrate,
     start_new_incarnation,
 };
 use ledger::{Position, Shard, ShardCount};
@@ -260,8 +260,9 @@ async fn commands_are_found_again_with_their_accounts() {
     assert_eq!(head.unwrap().link.position.get(), 2);
     assert_eq!(found.len(), 2);
     let outcome = &found[&request_id(1)];
-    assert_eq!(outcome.first.account.opening.account_id.as_str(), "alice");
-    assert_eq!(outcome.first.event.state.balance, 500);
+    let StoredOutcome::Command { first, second: None } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(first.account.opening.account_id.as_str(), "alice");
+    assert_eq!(first.event.state.balance, 500);
 
     let ids = ["alice", "bob"].map(|id| ledger::AccountId::new(id).unwrap());
     let (_, loaded) = reads.load(Shard::ZERO, &ids).await.unwrap();

@@ -2,6 +2,8 @@
 
 use event_store::connect::{Connection, Purpose, connect};
 
+use uuid::Uuid;
+
 use super::until;
 
 /// A superuser's connection.
@@ -29,6 +31,14 @@ impl Admin {
 
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         self.connection.client.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// Request id, shard, position and details of every row that has all of them.
+    pub(crate) async fn details(&self) -> Vec<(Uuid, i16, i64, Vec<u8>)> {
+        let sql = "SELECT request_id, shard, position, details FROM counterfoil.events
+                   WHERE request_id IS NOT NULL AND details IS NOT NULL";
+        let rows = self.connection.client.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect()
     }
 
     pub(crate) async fn count_events(&self) -> i64 {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use event_store::{LogIdentity, LogReader, RecordedEvent};
+use event_store::{EventRow, LogIdentity, LogReader, RecordedEvent};
 use ledger::{AccountNumber, AccountState, Event, Position, Shard, evolve};
 use uuid::Uuid;
 
@@ -16,6 +16,8 @@ pub(crate) struct Findings {
     pub(crate) accounts: BTreeMap<String, AccountState>,
     names: HashMap<(Shard, AccountNumber), String>,
     requests: HashMap<Uuid, usize>,
+    /// Atomic batches, and how many rows each has.
+    pub(crate) batches: HashMap<Uuid, u32>,
 }
 
 impl Findings {
@@ -54,16 +56,39 @@ pub(crate) async fn judge(url: &str, identity: &LogIdentity) -> Findings {
             findings.events.extend(batches.into_iter().flat_map(|batch| batch.events));
         }
     }
-    replay(&mut findings);
+    let admin = Admin::connect(url).await;
+    let inside = batches(&admin, &mut findings).await;
+    replay(&mut findings, &inside);
     check_positions(&findings);
     check_transfers(&findings);
     check_sums(&findings);
-    check_with_sql(url, &findings).await;
+    check_with_sql(&admin, &findings).await;
     findings
 }
 
+/// Notes the atomic batches. Gives the places of their rows but for those that have the request ids.
+async fn batches(admin: &Admin, findings: &mut Findings) -> HashSet<(Shard, Position)> {
+    let mut inside = HashSet::new();
+    for (id, shard, position, details) in admin.details().await {
+        let row = EventRow { details: Some(details), ..EventRow::default() };
+        let Some(extents) = row.batch().unwrap() else { continue };
+        let mut rows = 0;
+        for extent in extents {
+            rows += extent.rows;
+            let places = (0..extent.rows).map(|row| extent.first.plus(row as usize));
+            for place in places {
+                assert!(inside.insert((extent.shard, place)), "two batches have the same row");
+            }
+        }
+        let own = (Shard::new(shard).unwrap(), Position::new(position).unwrap());
+        assert!(inside.remove(&own), "the row that a batch is found by is outside of it");
+        findings.batches.insert(id, rows);
+    }
+    inside
+}
+
 /// Every account again from its events: each row must carry what follows from the row before, and keep the limit.
-fn replay(findings: &mut Findings) {
+fn replay(findings: &mut Findings, inside: &HashSet<(Shard, Position)>) {
     let mut states = HashMap::<(Shard, AccountNumber), AccountState>::new();
     for (index, event) in findings.events.iter().enumerate() {
         let key = (event.shard, event.account);
@@ -80,7 +105,8 @@ fn replay(findings: &mut Findings) {
             assert_eq!(before, None, "{event:?}: a command was applied twice");
         }
         let is_second = matches!(event.event, Event::TransferReceived(_));
-        assert_eq!(event.request_id.is_none(), is_second, "{event:?}");
+        let is_inside = inside.contains(&(event.shard, event.position));
+        assert_eq!(event.request_id.is_none(), is_second || is_inside, "{event:?}");
     }
     findings.accounts =
         states.into_iter().map(|(key, state)| (findings.names[&key].clone(), state)).collect();
@@ -138,8 +164,7 @@ fn check_sums(findings: &Findings) {
 }
 
 /// The same once more without any code of ours.
-async fn check_with_sql(url: &str, findings: &Findings) {
-    let admin = Admin::connect(url).await;
+async fn check_with_sql(admin: &Admin, findings: &Findings) {
     let events = i64::try_from(findings.events.len()).unwrap();
     assert_eq!(admin.count_events().await, events);
     for (what, sql) in [

@@ -89,7 +89,7 @@ impl Proxy {
         self.shared.keeping.send_replace(true);
     }
 
-    /// Waits until the server has answered so often, and the service has heard nothing of it.
+    /// Waits until the server has answered so many statements in full, and the service has heard nothing of it.
     pub(crate) async fn until_kept(&self, answers: usize) {
         let kept = async || self.shared.kept.load(Ordering::Acquire) >= answers;
         until("answers are kept back", kept).await;
@@ -205,8 +205,9 @@ async fn pass_answers(
         if lost.lost.load(Ordering::Acquire) {
             lost.swallowed.notify_one();
         } else if *shared.keeping.borrow() && lost.reads.load(Ordering::Acquire) {
+            let before = whole_answers(&kept);
             kept.extend_from_slice(&bytes[..length]);
-            shared.kept.fetch_add(1, Ordering::AcqRel);
+            shared.kept.fetch_add(whole_answers(&kept) - before, Ordering::AcqRel);
         } else {
             client.write_all(&bytes[..length]).await?;
         }
@@ -222,6 +223,18 @@ async fn read_message(client: &mut OwnedReadHalf, type_bytes: usize) -> io::Resu
     message.resize(whole, 0);
     client.read_exact(&mut message[type_bytes + 4..]).await?;
     Ok(message)
+}
+
+/// How many statements the server has answered in full: each answer ends with `ReadyForQuery`.
+fn whole_answers(mut bytes: &[u8]) -> usize {
+    let mut answers = 0;
+    while let [kind, a, b, c, d, ..] = *bytes {
+        let whole = 1 + usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap();
+        let Some(rest) = bytes.get(whole..) else { break };
+        answers += usize::from(kind == b'Z');
+        bytes = rest;
+    }
+    answers
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
