@@ -4,18 +4,19 @@
 //! Lag and staleness mean something on an idle log only because of this. It is also the one place where this
 //! projector says for which log it speaks; the shards are projected only while Redis is ours.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use event_store::{Head, LogIdentity};
 use futures::future::try_join_all;
-use ledger::Shard;
-use read_model::{HeadStamp, LogRecord, ViewStatus};
+use ledger::{LogId, Position, Shard};
+use read_model::{HeadStamp, LogRecord, View, ViewStatus};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::{
     Shared,
     error::Stop,
-    metrics::{of_kind, of_view},
+    lag::Lag,
+    metrics::{Metrics, of_kind, of_view},
     problems::Problems,
 };
 
@@ -27,9 +28,13 @@ pub(crate) async fn watch_head(shared: Arc<Shared>) {
     let mut ticks = tokio::time::interval(shared.config.head_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut policy_checked: Option<Instant> = None;
+    let mut lags = Lags { metrics: shared.metrics.clone(), of_views: HashMap::new() };
     loop {
         ticks.tick().await;
-        let mut outcome = look(&shared).await;
+        let mut outcome = look(&shared, &mut lags).await;
+        if outcome.is_err() {
+            lags.show_growing();
+        }
         let policy_due = policy_checked.is_none_or(|at| at.elapsed() >= POLICY_INTERVAL);
         if outcome.is_ok() && policy_due {
             outcome = shared.writer.check().await.map_err(Stop::from);
@@ -58,8 +63,9 @@ async fn report(shared: &Shared, outcome: Result<(), Stop>) {
     }
 }
 
-async fn look(shared: &Shared) -> Result<(), Stop> {
+async fn look(shared: &Shared, lags: &mut Lags) -> Result<(), Stop> {
     // Before the log is asked: a view that includes the head that is found had all of the log at this time.
+    let seen_at = Instant::now();
     let seen_at_ms = shared.writer.now_ms().await?;
     let log = shared.tail.reader().await?;
     let (identity, is_standby) = futures::try_join!(log.identity(), log.is_standby())?;
@@ -100,7 +106,7 @@ async fn look(shared: &Shared) -> Result<(), Stop> {
     }
     for status in shared.reader.status(identity.shards).await? {
         if let Some((_, head)) = heads.iter().find(|(shard, _)| *shard == status.shard) {
-            measure_lag(shared, &status, head);
+            lags.measure(&status, identity.log_id, (seen_at, head.link.position));
         }
     }
     Ok(())
@@ -116,19 +122,35 @@ fn record(identity: &LogIdentity) -> LogRecord {
     }
 }
 
-fn measure_lag(shared: &Shared, status: &ViewStatus, head: &Head) {
-    let Some(checkpoint) = status.visible.and_then(|visible| visible.checkpoint) else { return };
-    let label = of_view(status.view, status.shard);
-    let metrics = &shared.metrics;
-    let position = checkpoint.position.get();
-    metrics.position.get_or_create(&label).set(position);
-    let behind = head.link.position.get().saturating_sub(position).max(0);
-    metrics.lag_events.get_or_create(&label).set(behind);
-    let micros = |time: Option<ledger::Timestamp>| time.map_or(0, ledger::Timestamp::micros);
-    let behind_micros = match (behind, checkpoint.recorded_at) {
-        (0, _) | (_, None) => 0,
-        (_, included) => micros(head.recorded_at).saturating_sub(micros(included)).max(0),
-    };
-    let seconds = Duration::from_micros(behind_micros.unsigned_abs()).as_secs_f64();
-    metrics.lag_seconds.get_or_create(&label).set(seconds);
+/// How far each view is behind, as metrics show it.
+struct Lags {
+    metrics: Metrics,
+    of_views: HashMap<(View, Shard), Lag>,
+}
+
+impl Lags {
+    fn measure(&mut self, status: &ViewStatus, log_id: LogId, seen_head: (Instant, Position)) {
+        let (seen_at, head) = seen_head;
+        let checkpoint = status.visible.and_then(|visible| visible.checkpoint);
+        // What is included of another log, or in no visible generation, is nothing to those who ask for this one.
+        let checkpoint = checkpoint.filter(|checkpoint| checkpoint.log_id == log_id);
+        let included = checkpoint.map_or(Position::ZERO, |checkpoint| checkpoint.position);
+        let label = of_view(status.view, status.shard);
+        self.metrics.position.get_or_create(&label).set(included.get());
+        let behind = head.get().saturating_sub(included.get()).max(0);
+        self.metrics.lag_events.get_or_create(&label).set(behind);
+        let key = (status.view, status.shard);
+        let lag = self.of_views.entry(key).or_insert_with(|| Lag::counted_from(seen_at));
+        lag.note(seen_head, included);
+        self.metrics.lag_seconds.get_or_create(&label).set(lag.at(seen_at).as_secs_f64());
+    }
+
+    /// While nothing can be seen, nothing is known to be complete.
+    fn show_growing(&self) {
+        let now = Instant::now();
+        for ((view, shard), lag) in &self.of_views {
+            let seconds = lag.at(now).as_secs_f64();
+            self.metrics.lag_seconds.get_or_create(&of_view(*view, *shard)).set(seconds);
+        }
+    }
 }

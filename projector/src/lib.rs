@@ -6,7 +6,7 @@
 //! reads it there. Any number of projectors may run at once.
 //!
 //! Reading order: `projection` (what events mean, pure), `lifecycle` (what to do about generations, pure),
-//! `shard` (the loop), `load`, `track`, `vet`; beside it `head`, `bell`, `inspect`, `sweep`,
+//! `shard` (the loop), `load`, `track`, `vet`; beside it `head`, `lag`, `bell`, `inspect`, `sweep`,
 //! `janitor`.
 
 mod bell;
@@ -15,6 +15,7 @@ mod error;
 mod head;
 mod inspect;
 mod janitor;
+mod lag;
 mod lifecycle;
 mod load;
 mod log;

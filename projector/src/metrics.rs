@@ -95,7 +95,7 @@ impl Metrics {
     fn show_projection(&self, registry: &mut Registry) {
         let help = "Events of the log that the visible generation lacks";
         registry.register("lag_events", help, self.lag_events.clone());
-        let help = "Recording time between the log's last event and the visible generation's";
+        let help = "How long ago the visible generation is known to have had all of the log";
         registry.register("lag_seconds", help, self.lag_seconds.clone());
         let help = "Last position that the visible generation includes";
         registry.register("projected_position", help, self.position.clone());

@@ -1,6 +1,8 @@
 //! A log that contradicts itself or the read model stops the projection, loudly and exactly there; an
 //! operator's word starts it again.
 
+use std::time::Instant;
+
 use event_store::{LogReader, migrate, start_new_incarnation};
 use ledger::{Position, Shard};
 use read_model::View;
@@ -63,6 +65,40 @@ async fn what_was_readable_stays_readable_when_the_log_is_corrupt_behind_it() {
     for view in View::ALL {
         assert_eq!(position(&stage, view).await, before);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_of_a_stopped_view_grows_until_it_can_go_on() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(60).await;
+    let projector = stage.start(&[]);
+    stage.caught_up().await;
+    projector.stop().await;
+    edit_last_batch(&mut stage).await;
+
+    // Of all views; none has more than the others.
+    let lag = async |projector: &Running| projector.metric("lag_seconds").await / 3.0;
+    for _ in 0..2 {
+        let started = Instant::now();
+        let projector = stage.start(&[]);
+        stopped(&stage, &projector).await;
+        let seen = lag(&projector).await;
+        assert!(seen <= started.elapsed().as_secs_f64(), "{seen}: longer than it was looked at");
+        for seconds in [1.0, 2.0] {
+            let grows = async || lag(&projector).await >= seconds;
+            stage.until("the lag grows with time", grows).await;
+        }
+        assert!(lag(&projector).await <= started.elapsed().as_secs_f64());
+        projector.stop().await;
+    }
+
+    let projector = stage.start(&[]);
+    stopped(&stage, &projector).await;
+    let mend = "UPDATE counterfoil.events SET reference = 'reference 1'
+         WHERE position = (SELECT max(position) FROM counterfoil.events)";
+    stage.world.sql(mend).await;
+    stage.caught_up().await;
+    stage.until("there is no lag", async || lag(&projector).await <= 0.0).await;
 }
 
 /// Cuts the log back to before the last `batches` batches, as restoring an older backup does.
