@@ -12,7 +12,7 @@ use crate::failure::Failure;
 
 pub(crate) use read::ReadArgs;
 pub(crate) use retry::{Attempt, Patience, Undelivered, deliver};
-pub(crate) use write::{WriteArgs, shown_command};
+pub(crate) use write::{WriteArgs, own_words, shown_command, sibling_command};
 
 /// A service that is there accepts a connection at once; one that is not should be noticed soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use clap::Args;
 use read_model::{DEFAULT_KEY_PREFIX, StoreConfig};
-use service_kit::config::{DatabaseUrl, RedisUrl};
+use service_kit::config::{DatabaseUrl, RedisUrl, env_var};
 
 use crate::failure::Failure;
 
@@ -56,6 +56,12 @@ impl WriteAddr {
             .clone()
             .or_else(|| left_by_up(WRITE_ADDR))
             .unwrap_or_else(|| "127.0.0.1:50051".into())
+    }
+
+    /// What another command needs to reach the same service: nothing if it finds it as we did.
+    pub(crate) fn flag(&self) -> Option<[&str; 2]> {
+        let given = self.write_addr.as_deref()?;
+        (env_var(WRITE_ADDR).as_deref() != Some(given)).then_some(["--write-addr", given])
     }
 }
 

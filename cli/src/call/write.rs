@@ -47,11 +47,16 @@ impl WriteArgs {
             Err(undelivered) => Err(explain(undelivered, request_id, &addr).in_json(self.json)),
         }
     }
+
+    /// Another command for the same write service, to be pasted into a shell.
+    pub(crate) fn sibling_command<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> String {
+        sibling_command(words, &self.addr)
+    }
 }
 
 /// An error that says what to do with this very command.
 fn explain(undelivered: Undelivered, request_id: Uuid, addr: &str) -> Failure {
-    let again = shown_command(std::env::args(), Some(request_id));
+    let again = shown_command(own_words(), Some(request_id));
     match undelivered {
         Undelivered::Refused(mut refusal) => {
             refusal.metadata.insert("request_id".to_owned(), request_id.to_string());
@@ -72,7 +77,24 @@ fn explain(undelivered: Undelivered, request_id: Uuid, addr: &str) -> Failure {
     }
 }
 
-/// This process's own command line, to be pasted into a shell, with the request id if it has none yet.
+/// This process's own command line.
+pub(crate) fn own_words() -> impl Iterator<Item = String> {
+    // Not `args`, which panics at a file name that is not UTF-8.
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned())
+}
+
+/// Another command of this program for the same write service, to be pasted into a shell. The program is called as this
+/// process was.
+pub(crate) fn sibling_command<'a>(
+    words: impl IntoIterator<Item = &'a str>,
+    addr: &WriteAddr,
+) -> String {
+    let flag = addr.flag().into_iter().flatten();
+    let words = words.into_iter().map(str::to_owned).chain(flag.map(str::to_owned));
+    shown_command(own_words().take(1).chain(words), None)
+}
+
+/// A command line, to be pasted into a shell, with the request id if it has none yet.
 pub(crate) fn shown_command(
     args: impl Iterator<Item = String>,
     request_id: Option<Uuid>,

@@ -94,7 +94,7 @@ impl Import {
             never = stop_on_ctrl_c(&progress) => match never {},
         };
         progress.finish();
-        let report = Report::new(&self.file, lanes, &progress, &addr);
+        let report = Report::new(&self.file, lanes, &progress, &addr, self.addr);
         match self.json {
             true => out!("{:#}\n", report.json()),
             false => out!("{report}"),

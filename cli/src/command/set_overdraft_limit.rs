@@ -64,10 +64,12 @@ impl SetOverdraftLimit {
         let request = GetAccountRequest { account_id: self.account.clone(), consistency: None };
         let answer = client.get_account(request).await.map_err(|status| {
             let mut refusal = Refusal::new(&status);
+            let limit = minor_units.to_string();
+            let without_it = ["set-overdraft-limit", &self.account, "--minor-units", &limit];
             refusal.next = Some(format!(
                 "the account's currency is looked up at the read service; without it, give the limit in minor \
-                 units of that currency:\n  counterfoil set-overdraft-limit {} --minor-units {minor_units}",
-                self.account
+                 units of that currency:\n  {}",
+                self.write.sibling_command(without_it)
             ));
             Failure::from(refusal.at(&addr)).in_json(self.write.json)
         })?;

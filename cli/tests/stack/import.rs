@@ -1,8 +1,12 @@
 //! Real bank statements go in through the write service, and the read service answers with the bank's own balances.
 
-use std::{collections::BTreeMap, fs, process::Stdio};
+use std::{
+    collections::BTreeMap,
+    fs,
+    process::{Command, Stdio},
+};
 
-use crate::support::{Stack, Stores, eventually, number, send_signal, statements};
+use crate::support::{Answer, PROGRAM, Stack, Stores, eventually, number, send_signal, statements};
 use serde_json::Value;
 
 /// The account that overdraws.
@@ -83,11 +87,14 @@ async fn every_balance_after_every_entry_is_the_banks_own() {
         "line 303: cz-5868 withdraw 20991.00 CZK (transaction 1730586): refused",
         "INSUFFICIENT_FUNDS",
         "held back behind it: 31 rows, lines 312, 360",
-        "counterfoil set-overdraft-limit cz-5868 3370.30 CZK",
-        "--retry-refused",
     ] {
         assert!(answer.out().contains(part), "{part} in {}", answer.out());
     }
+    let to_paste = [
+        format!("    {PROGRAM} set-overdraft-limit cz-5868 3370.30 CZK\n"),
+        format!("    {PROGRAM} import {} --retry-refused\n", file.display()),
+    ];
+    assert!(answer.out().contains(&to_paste.concat()), "{}", answer.out());
     wait_until_caught_up(&stack);
     let before = stack.head();
     let (code, report) = import(&stack, &[]);
@@ -101,6 +108,31 @@ async fn every_balance_after_every_entry_is_the_banks_own() {
 
     complete(&stack);
     expect_the_banks_state(&stack);
+}
+
+#[tokio::test]
+async fn what_is_to_be_done_can_be_pasted_when_the_service_was_named_by_a_flag() {
+    let stack = Stack::start(&Stores::fresh().await);
+    let addr = stack.env().into_iter().find(|(name, _)| name == "COUNTERFOIL_WRITE_ADDR");
+    let addr = addr.unwrap().1;
+    let folder = tempfile::tempdir().unwrap(); // nothing here says where the service is
+    let import = |options: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.arg("import").arg(statements()).args(options).current_dir(&folder);
+        Answer(command.output().unwrap())
+    };
+    let answer = import(&["--write-addr", &addr]);
+    assert_eq!(answer.code(), 1, "{}{}", answer.out(), answer.err());
+    let out = answer.out();
+    let to_paste = out.lines().skip_while(|line| !line.contains("to do:")).skip(1);
+    let to_paste: Vec<&str> = to_paste.take_while(|line| !line.is_empty()).collect();
+    assert_eq!(to_paste.len(), 2, "{out}");
+    for line in to_paste {
+        let mut shell = Command::new("sh");
+        let pasted = shell.args(["-ec", line]).current_dir(&folder).output().unwrap();
+        let pasted = Answer(pasted);
+        assert_eq!(pasted.code(), 0, "{line}: {}{}", pasted.out(), pasted.err());
+    }
 }
 
 #[tokio::test]

@@ -9,9 +9,10 @@ use super::{
     row::{Row, lowest_balance},
 };
 use crate::{
-    call::shown_command,
+    call::{own_words, shown_command, sibling_command},
     failure::{REFUSED, Refusal, UNAVAILABLE},
     output::{Fields, minor_units},
+    settings::WriteAddr,
 };
 
 /// So many line numbers of one account are enough to find the others.
@@ -26,10 +27,18 @@ pub(super) struct Report {
     lanes: Vec<Lane>,
     is_stopped: bool,
     stop_reason: Option<Refusal>,
+    /// What the user said about the service's address; the commands to paste say the same.
+    told_addr: WriteAddr,
 }
 
 impl Report {
-    pub(super) fn new(file: &Path, mut lanes: Vec<Lane>, progress: &Progress, addr: &str) -> Self {
+    pub(super) fn new(
+        file: &Path,
+        mut lanes: Vec<Lane>,
+        progress: &Progress,
+        addr: &str,
+        told_addr: WriteAddr,
+    ) -> Self {
         // In the order in which the accounts stopped in the file, not in which they were finished.
         lanes.sort_by_key(|lane| lane.end.left(lane).map(|rows| rows.first().map(|row| row.line)));
         Self {
@@ -37,6 +46,7 @@ impl Report {
             lanes,
             is_stopped: progress.is_stopped(),
             stop_reason: progress.stop_reason().map(|reason| reason.at(addr)),
+            told_addr,
         }
     }
 
@@ -135,6 +145,7 @@ impl fmt::Display for Report {
         writeln!(f, "{}: {rows} rows of {} accounts\n{fields}", self.file, self.lanes.len())?;
         let differences: Vec<String> = self.lanes.iter().flat_map(difference_lines).collect();
         let ended = self.lanes.iter().filter(|lane| lane.end.refusal().is_some());
+        let end_text = |lane| end_text(lane, &self.told_addr);
         let ends: Vec<String> = ended.filter_map(end_text).collect();
         for texts in [differences, ends] {
             texts.iter().take(SHOWN_MAX).try_for_each(|text| writeln!(f, "{text}"))?;
@@ -174,7 +185,7 @@ fn difference_lines(lane: &Lane) -> impl Iterator<Item = String> {
     })
 }
 
-fn end_text(lane: &Lane) -> Option<String> {
+fn end_text(lane: &Lane, told_addr: &WriteAddr) -> Option<String> {
     let ([row, held_back @ ..], Some(refusal)) = (lane.end.left(lane)?, lane.end.refusal()) else {
         return None;
     };
@@ -191,25 +202,34 @@ fn end_text(lane: &Lane) -> Option<String> {
         lane.end.word(),
         refusal.name(),
         refusal.message,
-        what_to_do(lane, refusal).replace('\n', "\n    ")
+        what_to_do(lane, refusal, told_addr).replace('\n', "\n    ")
     ))
 }
 
-fn what_to_do(lane: &Lane, refusal: &Refusal) -> String {
-    let account = &lane.account.account_id;
+fn what_to_do(lane: &Lane, refusal: &Refusal, told_addr: &WriteAddr) -> String {
+    let account = lane.account.account_id.as_str();
     let retry = again(true);
     match refusal.reason.as_str() {
         "INSUFFICIENT_FUNDS" => match needed_limit(lane, refusal) {
             Some(limit) => {
-                let limit = minor_units(limit, lane.account.currency.as_str());
+                let money = minor_units(limit, lane.account.currency.as_str());
+                let limit = match told_addr.flag() {
+                    // An amount needs the read service, and where that is we were not told.
+                    Some(_) => format!("--minor-units {limit}"),
+                    None => money.clone(),
+                };
+                let words = ["set-overdraft-limit", account].into_iter().chain(limit.split(' '));
+                let allow = sibling_command(words, told_addr);
                 format!(
-                    "if the account may fall that low, allow it and try again:\n\
-                     counterfoil set-overdraft-limit {account} {limit}\n{retry}"
+                    "if the account may fall to {money} below zero, allow it and try again:\n{allow}\n{retry}"
                 )
             }
             None => format!("raise the account's overdraft limit and try again:\n{retry}"),
         },
-        "ACCOUNT_FROZEN" => format!("counterfoil unfreeze {account}\n{retry}"),
+        "ACCOUNT_FROZEN" => {
+            let unfreeze = sibling_command(["unfreeze", account], told_addr);
+            format!("let debits through and try again:\n{unfreeze}\n{retry}")
+        }
         "REQUEST_ID_REUSED" => {
             "something else was imported under this transaction number: the file was changed since, or it is \
              another bank's (then give it a --namespace of its own)"
@@ -230,7 +250,7 @@ fn needed_limit(lane: &Lane, refusal: &Refusal) -> Option<i64> {
 
 /// This import once more.
 fn again(retry_refused: bool) -> String {
-    let mut command = shown_command(std::env::args(), None);
+    let mut command = shown_command(own_words(), None);
     if retry_refused && !command.contains("--retry-refused") {
         command.push_str(" --retry-refused");
     }
