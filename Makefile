@@ -7,7 +7,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: run test test-clients check fmt clippy doc deny proto-check ci clean help
+.PHONY: run test test-clients check fmt clippy doc deny proto-check compose-check ci clean help
 
 help:
 	@echo "make run           the whole system on this machine, with servers of its own"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-clients  the services as clients in other languages see them"
 	@echo "make check         formatting, lints, tests, documentation"
 	@echo "make proto-check   the contract: style, format, compatibility"
+	@echo "make compose-check whether docker compose takes docker-compose.yml"
 	@echo "make ci            everything above but run"
 	@echo "make clean         removes what was built; data in .counterfoil stays"
 
@@ -51,6 +52,14 @@ deny:
 proto-check:
 	scripts/setup.sh proto
 	scripts/proto-check.sh
+
+# Reads the file only; no engine is needed. The password has no default, so the check brings one.
+compose-check:
+	@if docker compose version >/dev/null 2>&1; then compose="docker compose"; \
+	elif command -v docker-compose >/dev/null; then compose=docker-compose; \
+	else echo "compose-check: there is no docker compose, docker-compose.yml was NOT checked"; exit; fi; \
+	echo "compose-check: $$compose config"; \
+	POSTGRES_PASSWORD=unused $$compose --file docker-compose.yml config --quiet
 
 ci:
 	.ci/run
