@@ -1,9 +1,16 @@
 //! Accounts by id, and by owner.
 
+use std::time::Duration;
+
 use ledger::{AccountId, OwnerId, Position, Shard, StreamVersion};
 
 use super::{Bytes, Marks, Reader};
 use crate::{AccountView, Error, Marker, Snapshot, StatementHeader, View, script};
+
+/// How often two views that are not at the same place are looked at before they are taken to be at odds, and how
+/// long after each other: together much longer than the scripts of one page take.
+const LOOKS_MAX: u32 = 50;
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 impl Reader {
     /// Any number of accounts of one shard, all at the marker's position, in the order asked for.
@@ -31,12 +38,17 @@ impl Reader {
         if accounts.iter().all(Option::is_some) {
             return Ok(Snapshot { marker, value: accounts });
         }
-        match self.accounts_or_absent(shard, ids).await {
-            // Nothing to compare with: what is missing is taken to be absent.
-            Err(Error::NotBuilt { view: View::Transactions, .. }) => {
-                Ok(Snapshot { marker, value: accounts })
+        let mut looks = Looks::default();
+        loop {
+            match self.accounts_or_absent(shard, ids).await {
+                // Nothing to compare with: what is missing is taken to be absent.
+                Err(Error::NotBuilt { view: View::Transactions, .. }) => {
+                    return Ok(Snapshot { marker, value: accounts });
+                }
+                Err(error) => return Err(error),
+                Ok(Certainty::Certain(confirmed)) => return Ok(confirmed),
+                Ok(Certainty::Unclear(why)) => looks.again(why).await?,
             }
-            confirmed => confirmed,
         }
     }
 
@@ -45,7 +57,7 @@ impl Reader {
         &self,
         shard: Shard,
         ids: &[AccountId],
-    ) -> Result<Snapshot<Vec<Option<AccountView>>>, Error> {
+    ) -> Result<Certainty<Snapshot<Vec<Option<AccountView>>>>, Error> {
         let ([marker, other], values) = self
             .read(shard, [View::Accounts, View::Transactions], |[accounts, transactions]| {
                 let names = |id| [accounts.account(id), transactions.header(id)];
@@ -60,11 +72,14 @@ impl Reader {
             {
                 let header = StatementHeader::decode(header)
                     .map_err(|malformed| Error::malformed(View::Transactions, shard, &malformed))?;
-                confirm_absent(&marker, &other, id, (header.version, header.position))?;
+                let there = (header.version, header.position);
+                if let Certainty::Unclear(why) = confirm_absent(&marker, &other, id, there)? {
+                    return Ok(Certainty::Unclear(why));
+                }
             }
             accounts.push(stored);
         }
-        Ok(Snapshot { marker, value: accounts })
+        Ok(Certainty::Certain(Snapshot { marker, value: accounts }))
     }
 
     /// The accounts of an owner in one shard whose id is above `after`, by id in byte order, at most `limit`,
@@ -128,20 +143,49 @@ pub(super) fn not_ahead(marker: &Marker, id: &AccountId, position: Position) -> 
     Err(inconsistent(marker, format!("account {id} is ahead of the checkpoint")))
 }
 
+/// What a look at two views comes to.
+pub(super) enum Certainty<T> {
+    /// The answer.
+    Certain(T),
+    /// It cannot be told yet. The error to give if it never can.
+    Unclear(Error),
+}
+
 /// An account that is missing in one view, and in another one stands at `there`, is absent only if it was opened
-/// behind the first view's position.
+/// behind the first view's position. When it has moved behind that position, it may have been opened there too: a
+/// page goes to each view in a script of its own, and between two scripts one view has all of it and the other
+/// nothing. That is soon over.
 pub(super) fn confirm_absent(
     marker: &Marker,
     other: &Marker,
     id: &AccountId,
     there: (StreamVersion, Position),
-) -> Result<(), Error> {
+) -> Result<Certainty<()>, Error> {
     let (version, position) = there;
-    let opened_later = version == StreamVersion::FIRST && position > marker.checkpoint.position;
+    let moved_later = position > marker.checkpoint.position;
+    let opened_later = moved_later && version == StreamVersion::FIRST;
     if opened_later || marker.checkpoint.log_id != other.checkpoint.log_id {
-        return Ok(());
+        return Ok(Certainty::Certain(()));
     }
-    Err(inconsistent(marker, format!("account {id} is missing, but view {} has it", other.view)))
+    let missing =
+        inconsistent(marker, format!("account {id} is missing, but view {} has it", other.view));
+    if moved_later { Ok(Certainty::Unclear(missing)) } else { Err(missing) }
+}
+
+/// How often two views were looked at.
+#[derive(Default)]
+pub(super) struct Looks(u32);
+
+impl Looks {
+    /// Waits for the next look, unless there were enough.
+    pub(super) async fn again(&mut self, why: Error) -> Result<(), Error> {
+        self.0 += 1;
+        if self.0 == LOOKS_MAX {
+            return Err(why);
+        }
+        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        Ok(())
+    }
 }
 
 pub(super) fn inconsistent(marker: &Marker, what: String) -> Error {

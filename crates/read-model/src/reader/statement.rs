@@ -5,7 +5,7 @@ use redis::{FromRedisValue, Value};
 
 use super::{
     Bytes, Marks, Reader,
-    account::{confirm_absent, inconsistent, not_ahead},
+    account::{Certainty, Looks, confirm_absent, inconsistent, not_ahead},
 };
 use crate::{
     AccountView, Error, Marker, Snapshot, StatementEntry, StatementHeader, View, script,
@@ -104,6 +104,16 @@ impl Reader {
 
     /// An account without a statement must be missing in the accounts view too.
     async fn confirm_no_statement(&self, shard: Shard, id: &AccountId) -> Result<(), Error> {
+        let mut looks = Looks::default();
+        loop {
+            match self.look_for_account(shard, id).await? {
+                Certainty::Certain(()) => return Ok(()),
+                Certainty::Unclear(why) => looks.again(why).await?,
+            }
+        }
+    }
+
+    async fn look_for_account(&self, shard: Shard, id: &AccountId) -> Result<Certainty<()>, Error> {
         let views = [View::Transactions, View::Accounts];
         let both = self
             .read(shard, views, |[transactions, accounts]| {
@@ -111,7 +121,7 @@ impl Reader {
             })
             .await;
         let ([marker, other], values) = match both {
-            Err(Error::NotBuilt { view: View::Accounts, .. }) => return Ok(()),
+            Err(Error::NotBuilt { view: View::Accounts, .. }) => return Ok(Certainty::Certain(())),
             both => both?,
         };
         match values.as_slice() {
@@ -120,7 +130,7 @@ impl Reader {
                     .map_err(|malformed| Error::malformed(View::Accounts, shard, &malformed))?;
                 confirm_absent(&marker, &other, id, (account.state.version, account.position))
             }
-            _ => Ok(()),
+            _ => Ok(Certainty::Certain(())),
         }
     }
 }

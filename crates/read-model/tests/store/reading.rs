@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use ledger::{ShardCount, TransactionId};
-use read_model::{Change, Error, FoundTransaction, HeadStamp, Published, View};
+use ledger::{AccountId, ShardCount, TransactionId};
+use read_model::{Change, Error, FoundTransaction, Generation, HeadStamp, Published, View};
 
 use crate::support::{
     LOG_ID, SHARD, Store, account, account_id, checkpoint, entry, header, owned, owner, page,
@@ -52,6 +52,60 @@ async fn a_statement_is_absent_only_if_no_view_has_the_account() {
             assert_eq!(latest.unwrap().value, [None]);
         }
     }
+}
+
+/// Two views of which one is a page ahead, with an account that was opened and moved money in that page.
+async fn one_page_ahead(ahead: View, behind: View) -> (Store, [Generation; 2], AccountId) {
+    let store = Store::new().await;
+    let generations = [store.visible(ahead).await, store.visible(behind).await];
+    store.writer.commit(&page(behind, generations[1], (0, 3), vec![])).await.unwrap();
+    let change = at_5(ahead, "new");
+    store.writer.commit(&page(ahead, generations[0], (0, 5), vec![change])).await.unwrap();
+    (store, generations, account_id("new"))
+}
+
+fn at_5(view: View, id: &str) -> Change {
+    match view {
+        View::Accounts => account(id, 5, 0),
+        _ => header(id, 5),
+    }
+}
+
+#[tokio::test]
+async fn an_account_opened_and_moved_between_two_views_is_answered_when_both_are_there() {
+    for (ahead, behind) in
+        [(View::Transactions, View::Accounts), (View::Accounts, View::Transactions)]
+    {
+        let (store, [_, generation], new) = one_page_ahead(ahead, behind).await;
+        let catch_up = async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            let changes = vec![at_5(behind, "new")];
+            store.writer.commit(&page(behind, generation, (3, 5), changes)).await.unwrap();
+        };
+        let ids = std::slice::from_ref(&new);
+        if behind == View::Accounts {
+            let (read, ()) = tokio::join!(store.reader.accounts(SHARD, ids), catch_up);
+            assert_eq!(read.unwrap().value[0].as_ref().unwrap().position, position(5));
+        } else {
+            let latest = store.reader.latest_entries(SHARD, ids);
+            let statement = store.reader.statement(SHARD, &new, None, 10);
+            let (latest, statement, ()) = tokio::join!(latest, statement, catch_up);
+            // As of the place where they were read, before it was opened.
+            assert_eq!(latest.unwrap().value, [None]);
+            assert_eq!(statement.unwrap().value, None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_moved_behind_a_view_is_missed_when_the_view_comes_there_without_it() {
+    let (store, [_, generation], new) = one_page_ahead(View::Transactions, View::Accounts).await;
+    let ids = std::slice::from_ref(&new);
+    let unclear = store.reader.accounts(SHARD, ids).await;
+    assert!(matches!(unclear, Err(Error::Inconsistent { .. })), "{unclear:?}");
+    store.writer.commit(&page(View::Accounts, generation, (3, 5), vec![])).await.unwrap();
+    let missed = store.reader.accounts(SHARD, ids).await;
+    assert!(matches!(missed, Err(Error::Inconsistent { .. })), "{missed:?}");
 }
 
 #[tokio::test]
