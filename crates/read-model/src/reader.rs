@@ -28,7 +28,7 @@ use ledger::Shard;
 
 use crate::{
     Checkpoint, Error, Generation, HeadStamp, Keyspace, LogRecord, Marker, StoreConfig, View,
-    connection::Connection, key::GenerationKeys, policy,
+    connection::Connection, key::GenerationKeys, policy::PolicyCheck,
 };
 
 /// A swap of generations between two tries of one read is rare; so many in a row are not a coincidence.
@@ -38,6 +38,7 @@ const TRIES_MAX: usize = 5;
 #[derive(Clone)]
 pub struct Reader {
     connection: Connection,
+    policy: PolicyCheck,
     keys: Keyspace,
     /// The generations seen last: with them a read is one round trip, and it notices when they have changed.
     generations: Arc<Mutex<HashMap<(View, Shard), Generation>>>,
@@ -61,6 +62,7 @@ impl Reader {
     pub fn new(config: &StoreConfig) -> Result<Self, Error> {
         Ok(Self {
             connection: Connection::new(config)?,
+            policy: PolicyCheck::default(),
             keys: Keyspace::new(&config.key_prefix)?,
             generations: Arc::default(),
         })
@@ -71,7 +73,7 @@ impl Reader {
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Evicting`].
     pub async fn check(&self) -> Result<(), Error> {
-        policy::check(&self.connection).await
+        self.policy.run(&self.connection).await
     }
 
     /// Which log this read model is of. `None`: no projector was here since Redis was empty.

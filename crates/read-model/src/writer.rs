@@ -16,7 +16,7 @@ use crate::{
     Checkpoint, Error, Generation, HeadStamp, Keyspace, LogRecord, ShardTotals, StoreConfig, View,
     ViewStatus,
     connection::Connection,
-    policy,
+    policy::PolicyCheck,
     reader::{milliseconds, view_status},
     script,
 };
@@ -35,6 +35,7 @@ const RENEWED_AT_BYTES: usize = 8;
 #[derive(Clone)]
 pub struct Writer {
     connection: Connection,
+    policy: PolicyCheck,
     keys: Keyspace,
 }
 
@@ -55,7 +56,8 @@ impl Writer {
     /// [`Error::Url`], [`Error::KeyPrefix`].
     pub fn new(config: &StoreConfig) -> Result<Self, Error> {
         let connection = Connection::new(config)?;
-        Ok(Self { connection, keys: Keyspace::new(&config.key_prefix)? })
+        let keys = Keyspace::new(&config.key_prefix)?;
+        Ok(Self { connection, policy: PolicyCheck::default(), keys })
     }
 
     /// Whether Redis answers and keeps what it is given.
@@ -63,7 +65,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Evicting`].
     pub async fn check(&self) -> Result<(), Error> {
-        policy::check(&self.connection).await
+        self.policy.run(&self.connection).await
     }
 
     /// Redis's clock in milliseconds.
