@@ -4,10 +4,18 @@ use std::{
     collections::BTreeMap,
     fs,
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use crate::support::{Answer, PROGRAM, Stack, Stores, eventually, number, send_signal, statements};
+use dev_servers::{Postgres, Redis};
+use event_store::LogReader;
+use ledger::Shard;
 use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::support::{
+    Answer, PROGRAM, Stack, Stores, WAIT_MAX, eventually, number, send_signal, statements,
+};
 
 /// The account that overdraws.
 const OVERDRAWN: &str = "cz-5868";
@@ -192,6 +200,57 @@ async fn an_import_ends_in_the_same_state_whichever_service_is_killed_meanwhile(
     }
     let stack = Stack::start(&stores);
     import(&stack, &[]);
+    complete(&stack);
+    expect_the_banks_state(&stack);
+}
+
+/// Waits until the log has come to a position. Asks the log itself: Redis may be away.
+async fn until_the_log_has(database_url: &str, position: i64) {
+    let reached = async || -> Result<bool, event_store::Error> {
+        let log = LogReader::connect(database_url, "import-test").await?;
+        let head = log.head(Shard::ZERO).await?;
+        Ok(head.is_some_and(|head| head.link.position.get() >= position))
+    };
+    let wait = async {
+        while !reached().await.unwrap_or(false) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(WAIT_MAX, wait).await.unwrap_or_else(|_| panic!("the log does not come to {position}"));
+}
+
+#[tokio::test]
+async fn an_import_goes_on_through_kills_of_postgres_redis_and_itself() {
+    let postgres = Postgres::start_private().await.unwrap();
+    let redis = Redis::start_private().await.unwrap(); // keeps nothing
+    let database_url = postgres.create_database().await.unwrap();
+    let stores = Stores {
+        database_url: database_url.clone(),
+        redis_url: redis.url(),
+        redis_prefix: "cf".to_owned(),
+    };
+    let stack = Stack::start(&stores);
+    let file = statements();
+    let start = || {
+        let mut command = stack.command(&["import", file.to_str().unwrap(), "--concurrency", "4"]);
+        command.stdout(Stdio::null()).spawn().unwrap()
+    };
+    let mut importing = start();
+    for (reached, with_itself) in [(400, false), (1400, true)] {
+        until_the_log_has(&database_url, reached).await;
+        assert!(importing.try_wait().unwrap().is_none(), "all is imported; nothing was tested");
+        postgres.kill().await.unwrap();
+        redis.kill().await.unwrap();
+        if with_itself {
+            importing.kill().unwrap();
+            importing.wait().unwrap();
+            importing = start();
+        }
+        postgres.restart().await.unwrap();
+        redis.restart().await.unwrap();
+    }
+    let code = importing.wait().unwrap().code();
+    assert_eq!(code, Some(1), "one account is refused, and every other row was brought in");
     complete(&stack);
     expect_the_banks_state(&stack);
 }
