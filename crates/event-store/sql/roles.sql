@@ -31,6 +31,11 @@ BEGIN
     IF NOT pg_has_role(current_user, 'counterfoil_projector', v_right) THEN
         EXECUTE format('GRANT counterfoil_projector TO %I', current_user);
     END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    -- Another login has made the roles, and since version 16 only that one and administrators may hand them out.
+    RAISE insufficient_privilege USING MESSAGE = format(
+        'login %s may not take roles that another login has made; let an administrator run: '
+        'GRANT counterfoil_writer, counterfoil_projector TO %I', current_user, current_user);
 END
 $$;
 

@@ -329,3 +329,25 @@ async fn a_login_without_superpowers_can_own_the_log() {
     let control = Control::connect(&url, "t").await.unwrap();
     control.end_connections("counterfoil-append/", Duration::from_secs(5)).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_login_that_may_not_take_the_roles_is_told_what_to_ask_for() {
+    let server = dev_servers::Postgres::start_private().await.unwrap();
+    migrate(&server.create_database().await.unwrap(), None).await.unwrap(); // makes the roles
+    let admin =
+        event_store::connect::connect(&server.url(), "t", event_store::connect::Purpose::Migrate)
+            .await
+            .unwrap();
+    admin.client.batch_execute("CREATE ROLE bank LOGIN PASSWORD 'bank'").await.unwrap();
+    admin.client.batch_execute("CREATE DATABASE bank").await.unwrap();
+    admin.client.batch_execute("GRANT CREATE ON DATABASE bank TO bank").await.unwrap();
+    let url = server.url_of("bank").replacen("counterfoil@", "bank@", 1);
+    let refused = migrate(&url, None).await.unwrap_err();
+    let grant = "GRANT counterfoil_writer, counterfoil_projector TO bank";
+    let says = |error: &dyn std::error::Error| format!("{error:?}").contains(grant);
+    assert!(says(&refused), "{refused:?}");
+    admin.client.batch_execute(grant).await.unwrap();
+    migrate(&url, None).await.unwrap();
+    Appender::connect(&url, "t").await.unwrap();
+    LogReader::connect(&url, "t").await.unwrap();
+}
