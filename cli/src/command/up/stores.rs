@@ -40,10 +40,14 @@ impl Stores {
     pub(super) async fn start(&mut self, data_dir: &DataDir, given: Given) -> Result<(), Failure> {
         let Given { database, redis, key_prefix } = given;
         if let Some(given) = &database {
-            eprintln!("counterfoil: using the Postgres of DATABASE_URL: {given}");
+            eprintln!(
+                "counterfoil: using the Postgres of DATABASE_URL (unset it for a private one): {given}"
+            );
         }
         if let Some(given) = &redis {
-            eprintln!("counterfoil: using the Redis of REDIS_URL: {given}");
+            eprintln!(
+                "counterfoil: using the Redis of REDIS_URL (unset it for a private one): {given}"
+            );
         }
         let postgres = async {
             match &database {
