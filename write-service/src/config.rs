@@ -50,7 +50,7 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..=16))]
     pub batches_under_way_max: u32,
 
-    /// Accounts kept in memory, about 300 bytes each. At least 16,384 are.
+    /// Accounts kept in memory, about 300 bytes each. At least as many are as what is under way can touch: 68,480 by default.
     #[arg(long, env = "WRITE_SERVICE_ACCOUNTS_MAX", default_value_t = 1_000_000)]
     pub accounts_max: u32,
 

@@ -13,8 +13,8 @@ use tokio::{
 
 use crate::answer::{Answer, CommandError};
 
-/// Most commands of one batch.
-pub(crate) const BATCH_COMMANDS_MAX: usize = 1_000;
+/// Most commands of one call.
+pub(crate) const CALL_COMMANDS_MAX: usize = 1_000;
 
 /// Nobody has begun the command; its caller may still withdraw it.
 const QUEUED: u8 = 0;
@@ -159,9 +159,9 @@ impl CommandQueue {
         (queue, receiver)
     }
 
-    /// Most commands that a batch may have here.
-    pub(crate) fn batch_commands_max(&self) -> usize {
-        BATCH_COMMANDS_MAX.min(self.commands_max)
+    /// Most commands that one call may have here.
+    pub(crate) fn call_commands_max(&self) -> usize {
+        CALL_COMMANDS_MAX.min(self.commands_max)
     }
 
     /// Places for so many commands, at once or not at all.
@@ -175,12 +175,9 @@ impl CommandQueue {
     }
 
     /// A place for one command of a stream, when there is one.
-    ///
-    /// # Errors
-    /// Never: nobody closes the semaphore.
-    pub(crate) async fn next_place(&self) -> Result<Places, CommandError> {
+    pub(crate) async fn next_place(&self) -> Places {
         let permit = self.stream_places.clone().acquire_owned().await;
-        Ok(Places(permit.map_err(|_| CommandError::ShuttingDown)?))
+        Places(permit.expect("nobody closes the semaphore"))
     }
 
     /// Queues work. Dropping what is returned abandons it, if it was not begun.

@@ -46,7 +46,7 @@ use self::{
 use crate::{
     answer::CommandError,
     metrics::Metrics,
-    queue::{BATCH_COMMANDS_MAX, Ticket},
+    queue::{CALL_COMMANDS_MAX, Ticket},
 };
 
 /// How long an instance that lost a race takes turns with the others.
@@ -54,6 +54,10 @@ const CONTENDED_FOR: Duration = Duration::from_secs(1);
 
 /// A batch written during a turn may be so many times larger, because turns are what is scarce then.
 const CONTENDED_BATCH_FACTOR: usize = 4;
+
+/// Fewest commands that are sent behind an append under way. Fewer wait until it has ended: the appends run one after another
+/// anyway, and each has a price of its own, so that small ones in between would only make all wait longer.
+const PIPELINED_MIN: usize = 16;
 
 /// How much the sequencer holds and sends.
 #[derive(Debug, Clone)]
@@ -66,13 +70,17 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Twice what all batches under way and two loads can touch: an account with a decision under way is never dropped from
-    /// memory, because no more loads are started than that while nothing can be sent. An atomic batch is never divided, so
-    /// each may be larger by one.
+    /// Fewest accounts in memory, whatever the setting: an account with a decision under way is never dropped, because no more
+    /// loads are started than two while nothing can be sent. An atomic batch is never divided, so each append and each load
+    /// may be larger by one.
     fn accounts_min(&self) -> usize {
+        const ACCOUNTS_PER_COMMAND: usize = 2;
+        const GENERATIONS: usize = 2;
+        const MARGIN: usize = 2;
         let batches = self.batches_under_way_max.max(CONTENDED_BATCH_FACTOR);
-        let commands = (self.batch_commands_max + BATCH_COMMANDS_MAX) * batches;
-        4 * 2 * (commands + 2 * (load::COMMANDS_MAX + BATCH_COMMANDS_MAX))
+        let under_way = (self.batch_commands_max + CALL_COMMANDS_MAX) * batches;
+        let loaded = 2 * (load::COMMANDS_MAX + CALL_COMMANDS_MAX);
+        ACCOUNTS_PER_COMMAND * GENERATIONS * MARGIN * (under_way + loaded)
     }
 }
 
@@ -112,7 +120,7 @@ enum Looked {
 /// A request id that is held here.
 #[derive(Debug, Default)]
 struct Held {
-    /// Later work of the same id, which waits. Its lane does not wait with it: if this is not refused, that changes nothing.
+    /// Later work of the same id, which is set aside.
     waiting: Vec<Pending>,
     /// It was met in what was learned from the log: whatever a look has said, it is there now.
     met: bool,
@@ -252,7 +260,7 @@ impl Sequencer {
                 return Ok(());
             }
             let may_take = self.trouble.is_none()
-                && self.ready.is_empty()
+                && self.ready.len() < self.batch_commands_max()
                 && self.under_way.len() < self.batches_under_way_max();
             tokio::select! {
                 biased;
@@ -306,7 +314,9 @@ impl Sequencer {
             let freed = self.lanes.take_freed();
             self.return_to_ready(freed);
             self.take_from_queue();
-            if self.ready.is_empty() {
+            if self.ready.is_empty()
+                || (!self.under_way.is_empty() && self.ready.len() < PIPELINED_MIN)
+            {
                 break;
             }
             if self.is_contended() && !self.has_turn {
@@ -385,7 +395,7 @@ impl Sequencer {
     /// As [`Sequencer::return_to_ready`], for what was set aside.
     fn go_on(&mut self, pendings: Vec<Pending>) {
         for pending in &pendings {
-            self.lanes.goes_on(&pending.ticket);
+            self.lanes.goes_on(pending.sequence, &pending.ticket);
         }
         self.return_to_ready(pendings);
     }
@@ -399,7 +409,7 @@ impl Sequencer {
     }
 
     fn look_up(&mut self, pending: Pending) {
-        self.lanes.set_aside(&pending.ticket);
+        self.lanes.set_aside(pending.sequence, &pending.ticket);
         self.lookups.add(pending);
     }
 
@@ -415,11 +425,11 @@ impl Sequencer {
                 Tentative { shards, accounts: &mut self.accounts, heads: &self.tentative };
             let missing = tentative.missing(&ticket.work);
             if !missing.is_empty() {
-                self.lanes.set_aside(&ticket);
+                self.lanes.set_aside(sequence, &ticket);
                 self.loads.add(Pending { sequence, ticket, looked, held }, missing);
                 continue;
             }
-            if self.lanes.is_behind(&ticket) {
+            if self.lanes.is_behind(sequence, &ticket) {
                 self.wait_behind(Pending { sequence, ticket, looked, held });
                 continue;
             }
@@ -463,6 +473,7 @@ impl Sequencer {
             if let Some(held) = self.held.get_mut(&request_id) {
                 // What becomes of its twin becomes of it: from here on its caller can no longer be told "not applied".
                 if pending.ticket.claim.take() {
+                    self.lanes.set_aside(pending.sequence, &pending.ticket);
                     held.waiting.push(pending);
                 }
                 return None;
@@ -485,7 +496,7 @@ impl Sequencer {
         for pending in &mut waiting {
             pending.looked = Looked::Wanted;
         }
-        self.return_to_ready(waiting);
+        self.go_on(waiting);
     }
 
     /// Answers work that was not put in the log, and lets go of its id.
@@ -499,6 +510,7 @@ impl Sequencer {
         if unknown {
             // Its twins know no more than it does.
             for twin in self.held.remove(&request_id).unwrap_or_default().waiting {
+                self.lanes.goes_on(twin.sequence, &twin.ticket);
                 twin.ticket.answer(Err(CommandError::OutcomeUnknown));
             }
         } else {

@@ -182,7 +182,7 @@ impl Appender {
                 .map(|((shard, mut head), row)| {
                     let time: SqlTime = row.try_get(0).map_err(AppendError::Unknown)?;
                     let hash: &[u8] = row.try_get(1).map_err(AppendError::Unknown)?;
-                    head.link.hash.copy_from_slice(&hash[..32]); // checked by batches_hashes_check
+                    head.link.hash.copy_from_slice(&hash[..32]); // sha256 has 32 bytes
                     head.recorded_at = Some(time.0);
                     Ok(Appended { shard, head })
                 })

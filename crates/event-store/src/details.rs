@@ -112,6 +112,7 @@ pub(crate) fn encode_rejection(details: &RejectionDetails) -> Vec<u8> {
     out
 }
 
+/// No batch is split off: a refused one keeps nothing.
 pub(crate) fn decode_rejection(bytes: Option<&[u8]>) -> Result<RejectionDetails, DetailsUnknown> {
     let mut input = Input::new(bytes.ok_or(DetailsUnknown)?)?;
     let details = RejectionDetails {
@@ -299,6 +300,26 @@ mod tests {
         }
     }
 
+    /// The first byte of a reason, for ever.
+    #[test]
+    fn reasons_never_change_their_numbers() {
+        let numbers = rejections().into_iter().map(|rejection| {
+            let mut bytes = Vec::new();
+            put_reason(&mut bytes, &rejection);
+            bytes[0]
+        });
+        assert_eq!(numbers.collect::<Vec<_>>(), (1..=12).collect::<Vec<u8>>());
+        assert_eq!(rejections()[0].to_string(), "account alice does not exist");
+        assert_eq!(rejections()[11].to_string().split(' ').next(), Some("-9223372036854775809"));
+    }
+
+    #[test]
+    fn stored_labels_never_change_their_bytes() {
+        let labels = BTreeMap::from([("a".to_owned(), "bc".to_owned())]);
+        let expected = "0100000000000000016100000000000000026263";
+        assert_eq!(hex::encode(encode_labels(&labels).unwrap()), expected);
+    }
+
     #[test]
     fn stored_rejections_never_change_their_bytes() {
         let details = RejectionDetails {
@@ -332,7 +353,7 @@ mod tests {
         let bytes = encode_batch(&extents, None);
         assert_eq!(
             hex::encode(&bytes),
-            "020002000000000000000000070000000300020000000000000001000000 01".replace(' ', "")
+            "02000200000000000000000007000000030002000000000000000100000001"
         );
         for length in 1..bytes.len() {
             assert_eq!(split_batch(Some(&bytes[..length])), Err(DetailsUnknown));

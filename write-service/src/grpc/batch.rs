@@ -45,7 +45,7 @@ impl Writer {
     }
 
     fn checked_mode(&self, batch: &ExecuteBatchRequest) -> Result<Mode, Invalid> {
-        let commands_max = self.queue.batch_commands_max();
+        let commands_max = self.queue.call_commands_max();
         let is_empty = *batch == ExecuteBatchRequest::default();
         let mode = read(self.amount_max, |fields| {
             let mode = match batch.mode() {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::queue::{Lane, Origin, Work};
 
-/// Most commands of one stream that are outstanding; no more are read before answers are. Enough for every place under way.
+/// Most commands of one stream that are outstanding; no more are read before answers are. Twice what is under way at the default settings.
 const OUTSTANDING_MAX: usize = 1_024;
 
 /// An answer to come, or how the stream ends.
@@ -80,9 +80,8 @@ impl Incoming {
             Ok(command) => {
                 let named = Named::of(&command);
                 let place = self.writer.queue.next_place().await;
-                let submitted = place.and_then(|place| {
-                    self.writer.submit(Work::Command(command), self.origin.clone(), place)
-                });
+                let submitted =
+                    self.writer.submit(Work::Command(command), self.origin.clone(), place);
                 Ok((named, submitted))
             }
             Err(wrong) => Err(wrong),

@@ -8,10 +8,6 @@ use std::{
 
 use ledger::{Account, AccountId, AccountNumber, Shard, Timestamp};
 
-/// Fewest accounts a cache may be limited to. More than all batches under way and one load together can touch, so that an
-/// account with a decision under way is never dropped: two generations, and a whole one must pass in between.
-pub(crate) const ACCOUNTS_MIN: usize = 16_384;
-
 /// An account in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct CachedAccount {
@@ -62,9 +58,10 @@ struct Generation {
 }
 
 impl AccountCache {
-    /// At most about `accounts_max` accounts.
+    /// At most about `accounts_max` accounts. To be more than twice what all batches under way and the loads can touch: an
+    /// account with a decision under way must not be dropped, and a whole generation passes before one is.
     pub(crate) fn new(accounts_max: usize) -> Self {
-        let generation_max = accounts_max.max(ACCOUNTS_MIN) / 2;
+        let generation_max = accounts_max / 2;
         Self { young: Generation::default(), old: Generation::default(), generation_max }
     }
 
@@ -141,14 +138,15 @@ mod tests {
 
     #[test]
     fn what_was_used_within_a_generation_is_kept_and_the_rest_is_bounded() {
-        let mut cache = AccountCache::new(ACCOUNTS_MIN);
-        for number in 0..ACCOUNTS_MIN * 4 {
+        const ACCOUNTS_MAX: usize = 1_000;
+        let mut cache = AccountCache::new(ACCOUNTS_MAX);
+        for number in 0..ACCOUNTS_MAX * 4 {
             cache.set(&id(number), Slot::Absent);
             assert!(cache.get(&id(0)).is_some(), "used all the time");
-            assert!(cache.len() <= ACCOUNTS_MIN + 2);
+            assert!(cache.len() <= ACCOUNTS_MAX + 2);
         }
-        assert!(cache.get(&id(ACCOUNTS_MIN)).is_none(), "not used for long");
-        for number in ACCOUNTS_MIN * 4 - ACCOUNTS_MIN / 2..ACCOUNTS_MIN * 4 {
+        assert!(cache.get(&id(ACCOUNTS_MAX)).is_none(), "not used for long");
+        for number in ACCOUNTS_MAX * 4 - ACCOUNTS_MAX / 2..ACCOUNTS_MAX * 4 {
             assert!(cache.get(&id(number)).is_some(), "a whole generation has not passed");
         }
     }

@@ -262,14 +262,15 @@ impl Batch {
             .map(|(shard, part)| BatchExtent {
                 shard: *shard,
                 first: part.expected.link.position.plus(rows_before(shard) + 1),
-                rows: u32::try_from(part.rows.len() - rows_before(shard)).unwrap_or(u32::MAX),
+                rows: u32::try_from(part.rows.len() - rows_before(shard))
+                    .expect("a batch has at most two rows for each of its commands"),
             })
             .collect();
         let DecidedSide { shard, position, .. } = self.commands[beginning.commands + key].first;
-        if let Some(part) = self.parts.get_mut(&shard) {
-            let row = position.get() - part.expected.link.position.get() - 1;
-            part.rows[usize::try_from(row).unwrap_or_default()].mark_batch(&extents);
-        }
+        let part = self.parts.get_mut(&shard).expect("the command's row is in it");
+        let before = usize::try_from(position.get() - part.expected.link.position.get())
+            .expect("the row stands behind the head");
+        part.rows[before - 1].mark_batch(&extents);
     }
 
     fn accept(

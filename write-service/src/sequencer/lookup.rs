@@ -127,7 +127,7 @@ impl Sequencer {
         for mut pending in commands {
             match outcomes.remove(&pending.request_id()) {
                 Some(stored) => {
-                    self.lanes.goes_on(&pending.ticket);
+                    self.lanes.goes_on(pending.sequence, &pending.ticket);
                     self.answer_stored(pending, &stored, true);
                 }
                 None => {
@@ -161,7 +161,10 @@ impl Sequencer {
         let repeated = waiting.len() + usize::from(replayed);
         self.metrics.replays.inc_by(u64::try_from(repeated).unwrap_or(u64::MAX));
         answer(pending.ticket, replayed);
-        waiting.into_iter().for_each(|twin| answer(twin.ticket, true));
+        for twin in waiting {
+            self.lanes.goes_on(twin.sequence, &twin.ticket);
+            answer(twin.ticket, true);
+        }
     }
 
     /// Whether everything up to a head is known here: it is what was confirmed, or an own batch under way.

@@ -379,7 +379,10 @@ impl Sequencer {
         let pending = self.number(ticket);
         match self.held.get_mut(&pending.request_id()) {
             // Its twin's fate is unknown, and so is its own.
-            Some(held) if pending.ticket.claim.take() => held.waiting.push(pending),
+            Some(held) if pending.ticket.claim.take() => {
+                self.lanes.set_aside(pending.sequence, &pending.ticket);
+                held.waiting.push(pending);
+            }
             Some(_) => {}
             None => self.ready.push_back(pending),
         }

@@ -17,6 +17,7 @@ mod shards {
         atomic_batches_of_two_instances_are_whole_and_lose_no_money,
         commands_of_an_independent_batch_are_refused_alone,
         an_independent_batch_keeps_the_order_of_each_account,
+        an_independent_batch_keeps_the_order_behind_a_command_that_is_under_way_already,
     );
 }
 
@@ -333,6 +334,38 @@ async fn an_independent_batch_keeps_the_order_of_each_account(shards: i16) {
         }
     }
     assert_eq!(log.judge().await.balance("a"), 0);
+}
+
+async fn an_independent_batch_keeps_the_order_behind_a_command_that_is_under_way_already(
+    shards: i16,
+) {
+    let log = Log::create(shards).await;
+    let proxy = Proxy::start(&log.url).await;
+    let service = Service::start(&proxy.url, &[]).await;
+    let other = log.service().await;
+    for call in [open("cold"), deposit("cold", 10)] {
+        other.done(call).await;
+    }
+    service.done(open("a")).await;
+    proxy.keep_reads();
+    let bringing = transfer("cold", "a", 10);
+    let calls = [bringing.clone(), withdraw("a", 10)];
+    let again = async {
+        proxy.until_kept(1).await; // the first is being loaded for
+        let arrived = async {
+            for _ in 0..3 {
+                service.refused(deposit("a", 0)).await; // a round trip
+            }
+            proxy.give_reads();
+        };
+        tokio::join!(service.client.batch(independent(&calls)), arrived).0
+    };
+    let (first, again) = tokio::join!(service.send(bringing), again);
+    let (answers, _) = again.unwrap();
+    assert!(answers[0].as_ref().unwrap().write.replayed);
+    assert_eq!(answers[0].as_ref().unwrap().position(), first.unwrap().position());
+    assert_eq!(answers[1].as_ref().unwrap().balance(), 0, "{answers:?}");
+    log.judge().await;
 }
 
 #[tokio::test]

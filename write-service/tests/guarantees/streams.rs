@@ -1,6 +1,7 @@
 //! Streams: many commands outstanding, each answered by itself, in the order they came in.
 
 use futures::{StreamExt, stream};
+use ledger::Event;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
@@ -216,7 +217,19 @@ async fn commands_of_a_stream_whose_client_left_are_applied_in_order_or_not_at_a
     let first = within("an answer", answers.next()).await.unwrap().unwrap().unwrap();
     assert_eq!(first.balance(), 1);
     drop(answers);
-    service.done(deposit("a", 1)).await;
+    service.done(deposit("a", 5_000)).await;
     service.stop().await;
-    log.judge().await;
+    let amounts: Vec<i64> = log
+        .judge()
+        .await
+        .events
+        .iter()
+        .filter_map(|event| match &event.event {
+            Event::MoneyDeposited(entry) => Some(entry.amount.minor_units()),
+            _ => None,
+        })
+        .filter(|amount| *amount <= 1_000)
+        .collect();
+    let first: Vec<i64> = (1..).take(amounts.len()).collect();
+    assert_eq!(amounts, first, "one was left out, and one behind it applied");
 }
