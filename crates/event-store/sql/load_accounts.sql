@@ -1,8 +1,14 @@
 -- load_accounts: accounts by their text ids, as they stand
+-- Each account is looked up by itself, whatever the planner knows of the table: of a new one it knows nothing, and would read all
+-- of an index once per page.
 SELECT o.account, o.account_id, o.owner_id, o.currency, o.details, ob.recorded_at,
        s.version, s.balance, s.held, s.overdraft_limit, s.status
 FROM unnest($2::text[]) AS q (account_id)
-JOIN counterfoil.events o ON o.shard = $1 AND o.account_id = q.account_id AND o.event_type = 1
+JOIN LATERAL (
+    SELECT position, account, account_id, owner_id, currency, details FROM counterfoil.events
+    WHERE shard = $1 AND account_id = q.account_id AND event_type = 1
+    ORDER BY shard DESC, account_id DESC LIMIT 1
+) o ON true
 JOIN LATERAL (
     SELECT version, balance, held, overdraft_limit, status FROM counterfoil.events
     WHERE shard = $1 AND account = o.account AND event_type <> 11
