@@ -3,26 +3,32 @@
 # Found also where rustup put it and the shell does not look.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-# Handed to `counterfoil up`, e.g. make run ARGS="--shards 4".
+# Handed to what is run, e.g. make run ARGS="--shards 4", make bench ARGS="--quick".
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: run test test-clients check fmt clippy doc deny proto-check compose-check ci clean help
+.PHONY: run bench test test-clients check fmt clippy doc deny proto-check compose-check ci clean help
 
 help:
 	@echo "make run           the whole system on this machine, with servers of its own"
+	@echo "make bench         every figure beside its baseline; ARGS=--quick for the short form"
 	@echo "make test          every test in Rust"
 	@echo "make test-clients  the services as clients in other languages see them"
 	@echo "make check         formatting, lints, tests, documentation"
 	@echo "make proto-check   the contract: style, format, compatibility"
 	@echo "make compose-check whether docker compose takes docker-compose.yml"
-	@echo "make ci            everything above but run"
+	@echo "make ci            everything above but run and bench"
 	@echo "make clean         removes what was built; data in .counterfoil stays"
 
 run:
 	scripts/setup.sh
 	cargo build --release -p cli -p write-service -p projector -p read-service
 	target/release/counterfoil up $(ARGS)
+
+bench:
+	scripts/setup.sh
+	cargo build --release -p cli -p write-service -p projector -p read-service -p bench
+	target/release/counterfoil bench $(ARGS)
 
 test:
 	scripts/setup.sh

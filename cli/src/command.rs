@@ -4,6 +4,7 @@ mod account;
 mod accounts;
 mod balance;
 mod balances;
+mod bench;
 mod close;
 mod deposit;
 mod freeze;
@@ -62,6 +63,7 @@ pub(crate) enum Command {
     Rebuild(rebuild::Rebuild),
     NewIncarnation(new_incarnation::NewIncarnation),
     Healthcheck(healthcheck::Healthcheck),
+    Bench(bench::Bench),
 }
 
 impl Command {
@@ -92,6 +94,7 @@ impl Command {
             Self::Rebuild(command) => command.run().await,
             Self::NewIncarnation(command) => command.run().await,
             Self::Healthcheck(command) => command.run().await,
+            Self::Bench(command) => command.run(),
         }
     }
 }

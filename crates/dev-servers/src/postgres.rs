@@ -105,6 +105,12 @@ impl Postgres {
         &self.running.folder.log
     }
 
+    /// The process that all its others are children of, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.running.server().id()
+    }
+
     /// Whether it runs (paused counts).
     #[must_use]
     pub fn is_running(&self) -> bool {

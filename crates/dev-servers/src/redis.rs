@@ -99,6 +99,12 @@ impl Redis {
         &self.running.folder.log
     }
 
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.running.server().id()
+    }
+
     /// Whether it runs (paused counts).
     #[must_use]
     pub fn is_running(&self) -> bool {

@@ -81,6 +81,11 @@ impl Server {
         self.process.as_ref().map(Pid::from_child)
     }
 
+    /// The same as a plain number.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// Whether it has not ended, neither by us nor by itself.
     pub(crate) fn is_running(&mut self) -> bool {
         self.process.is_some() && self.has_ended().is_ok_and(|ended| !ended)

@@ -1,0 +1,127 @@
+//! All figures: what each needs to have measured, and how its rows come to be.
+
+mod lag;
+mod side_by_side;
+
+use anyhow::Context as _;
+
+use crate::{
+    args::BenchArgs,
+    report::Pictures,
+    row::Row,
+    sample::Samples,
+    series::{Lab, Series},
+    servers::Servers,
+};
+
+/// One figure of the table.
+pub(crate) struct Figure {
+    /// Its name, as users and goals spell it.
+    pub(crate) name: &'static str,
+    /// Whether it belongs to a quick run.
+    pub(crate) is_quick: bool,
+}
+
+const fn quick(name: &'static str) -> Figure {
+    Figure { name, is_quick: true }
+}
+
+const fn full(name: &'static str) -> Figure {
+    Figure { name, is_quick: false }
+}
+
+/// In the order of the table.
+pub(crate) const ALL: &[Figure] = &[
+    quick("write_unary"),
+    quick("write_unary_64"),
+    quick("write_vs_classic"),
+    full("write_vs_classic_statement"),
+    quick("write_hot"),
+    quick("write_vs_notify"),
+    full("write_vs_cqrs_es"),
+    quick("write_latency"),
+    quick("write_p99"),
+    quick("write_cpu"),
+    quick("transfer"),
+    quick("read"),
+    quick("read_p99"),
+    quick("read_batch"),
+    full("read_vs_row"),
+    full("read_vs_redis"),
+    quick("lag"),
+    quick("read_own_write"),
+];
+
+/// What figures work with.
+pub(crate) struct Context<'a> {
+    pub(crate) args: &'a BenchArgs,
+    pub(crate) servers: &'a Servers,
+    /// What was measured side by side.
+    pub(crate) samples: &'a Samples,
+    /// Where that was; it is there for figures that need it.
+    pub(crate) lab: &'a mut Option<Lab>,
+    /// What is shown beside the table.
+    pub(crate) pictures: &'a mut Pictures,
+}
+
+impl Figure {
+    /// What has to be measured side by side.
+    pub(crate) fn needs(&self) -> Vec<Series> {
+        match self.name {
+            "lag" => lag::needs(),
+            name => side_by_side::needs(name),
+        }
+    }
+
+    /// Measures what is left to measure, and gives the rows.
+    pub(crate) async fn rows(&self, context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> {
+        match self.name {
+            "lag" => lag::rows(context).await,
+            name => {
+                let row = side_by_side::row(name, context.samples);
+                Ok(vec![row.with_context(|| format!("{name} is no figure"))?])
+            }
+        }
+    }
+}
+
+/// The figures that a run is about.
+pub(crate) fn chosen(args: &BenchArgs) -> anyhow::Result<Vec<&'static Figure>> {
+    if args.only.is_empty() {
+        return Ok(ALL.iter().filter(|figure| figure.is_quick || !args.quick).collect());
+    }
+    let find = |name: &String| {
+        let found = ALL.iter().find(|figure| figure.name == name);
+        found.with_context(|| {
+            let names: Vec<_> = ALL.iter().map(|figure| figure.name).collect();
+            format!("{name} is no figure; there are {}", names.join(", "))
+        })
+    };
+    args.only.iter().map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::Subject;
+
+    #[test]
+    fn every_figure_that_is_computed_from_series_says_which() {
+        for figure in ALL {
+            let needs = figure.needs();
+            if let Some(row) = side_by_side::row(figure.name, &Samples::default()) {
+                assert_eq!(row.name, figure.name);
+                assert!(!needs.is_empty(), "{}", figure.name);
+            }
+        }
+    }
+
+    #[test]
+    fn figure_and_baseline_are_measured_with_the_same_callers_one_after_the_other() {
+        let series: std::collections::BTreeSet<Series> =
+            ALL.iter().flat_map(Figure::needs).collect();
+        let callers: Vec<u32> = series.iter().map(|series| series.callers).collect();
+        assert!(callers.is_sorted());
+        assert!(series.contains(&Series { callers: 256, subject: Subject::Insert }));
+    }
+}

@@ -1,0 +1,266 @@
+//! A Counterfoil of its own: a fresh database, fresh keys, and the services as their users have them.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use event_store::LogReader;
+use ledger::ShardCount;
+use prost::Message;
+use proto::{
+    read, read::read_service_client::ReadServiceClient, types::Money, write,
+    write::write_service_client::WriteServiceClient,
+};
+use tonic::transport::{Channel, Endpoint};
+use uuid::Uuid;
+
+use crate::{
+    cpu::{self, CpuSeconds},
+    fill::Filler,
+    load::{LoadResult, Watch, account_id},
+    noop::Answers,
+    servers::Servers,
+    service::Service,
+};
+
+/// A read model that is still behind after so long has stopped.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1200);
+const CATCH_UP_INTERVAL: Duration = Duration::from_millis(5);
+/// Most that BatchGetBalances takes.
+const BATCH: usize = 1000;
+
+/// How large it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Size {
+    pub(crate) accounts: u32,
+    pub(crate) shards: i16,
+    pub(crate) writers: usize,
+    /// Settings of the services beside their defaults.
+    pub(crate) settings: Vec<(&'static str, String)>,
+}
+
+impl Size {
+    /// One of everything.
+    pub(crate) fn of(accounts: u32) -> Self {
+        Self { accounts, shards: 1, writers: 1, settings: Vec::new() }
+    }
+}
+
+/// A running one.
+pub(crate) struct Stage {
+    pub(crate) database_url: String,
+    pub(crate) redis_url: String,
+    pub(crate) key_prefix: String,
+    pub(crate) size: Size,
+    pub(crate) filler: Filler,
+    /// What every account must hold, by number.
+    pub(crate) balances: Vec<i64>,
+    programs: PathBuf,
+    logs: PathBuf,
+    pub(crate) writers: Vec<Service>,
+    pub(crate) projector: Option<Service>,
+    pub(crate) reader: Option<Service>,
+}
+
+impl Stage {
+    /// Makes a log with its accounts, and starts the services.
+    pub(crate) async fn start(servers: &Servers, size: Size) -> anyhow::Result<Self> {
+        let mut stage = Self::fill(servers, size).await?;
+        stage.start_services().await?;
+        Ok(stage)
+    }
+
+    /// Makes a log with its accounts.
+    pub(crate) async fn fill(servers: &Servers, size: Size) -> anyhow::Result<Self> {
+        let database_url = servers.create_database().await?;
+        let shards = ShardCount::new(size.shards).context("number of shards")?;
+        let mut filler = Filler::create(&database_url, shards).await?;
+        filler.open_accounts(size.accounts).await?;
+        filler.fund_accounts(0).await?;
+        let key_prefix = format!("b{}", Uuid::now_v7().simple());
+        let logs = servers.folder.path().join(&key_prefix);
+        std::fs::create_dir_all(&logs).context("make a folder for logs")?;
+        Ok(Self {
+            database_url,
+            redis_url: servers.redis_url(),
+            key_prefix,
+            size,
+            balances: filler.balances(),
+            filler,
+            programs: servers.programs.clone(),
+            logs,
+            writers: Vec::new(),
+            projector: None,
+            reader: None,
+        })
+    }
+
+    /// Starts all services and waits until the read model has all of the log.
+    pub(crate) async fn start_services(&mut self) -> anyhow::Result<()> {
+        self.start_writers().await?;
+        self.start_reading().await
+    }
+
+    pub(crate) async fn start_writers(&mut self) -> anyhow::Result<()> {
+        for _ in 0..self.size.writers {
+            let writer = self.service("write-service", self.writers.len())?;
+            self.writers.push(writer);
+        }
+        for writer in &mut self.writers {
+            writer.until_ready().await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn start_reading(&mut self) -> anyhow::Result<()> {
+        let projector = self.service("projector", 0)?;
+        self.projector.insert(projector).until_ready().await?;
+        let reader = self.service("read-service", 0)?;
+        self.reader.insert(reader).until_ready().await?;
+        self.until_caught_up().await
+    }
+
+    fn service(&self, name: &'static str, number: usize) -> anyhow::Result<Service> {
+        let mut settings = vec![
+            ("DATABASE_URL", self.database_url.clone()),
+            ("REDIS_URL", self.redis_url.clone()),
+            ("REDIS_KEY_PREFIX", self.key_prefix.clone()),
+        ];
+        settings.extend(self.size.settings.iter().cloned());
+        let log = self.logs.join(format!("{name}-{number}.log"));
+        Service::start(name, &self.programs, log, &settings)
+    }
+
+    /// Stops all services.
+    pub(crate) async fn stop_services(&mut self) -> anyhow::Result<()> {
+        let reading = [self.reader.take(), self.projector.take()].into_iter().flatten();
+        for service in self.writers.drain(..).chain(reading) {
+            service.stop().await?;
+        }
+        Ok(())
+    }
+
+    /// Stops everything, and forgets what Redis holds of it: the next figure needs the memory.
+    pub(crate) async fn end(mut self, servers: &Servers) -> anyhow::Result<()> {
+        self.stop_services().await?;
+        let mut redis = servers.redis().await?;
+        redis::cmd("FLUSHALL").query_async::<()>(&mut redis).await.context("empty Redis")
+    }
+
+    pub(crate) fn write_addr(&self) -> String {
+        self.writers.first().map_or_else(String::new, |service| service.addr.to_string())
+    }
+
+    pub(crate) fn write_addrs(&self) -> Vec<String> {
+        self.writers.iter().map(|service| service.addr.to_string()).collect()
+    }
+
+    pub(crate) fn read_addr(&self) -> String {
+        self.reader.as_ref().map_or_else(String::new, |service| service.addr.to_string())
+    }
+
+    /// Where to watch the read model follow.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch { redis_url: self.redis_url.clone(), key_prefix: self.key_prefix.clone() }
+    }
+
+    /// What each service has used so far.
+    pub(crate) fn cpu(&self) -> CpuSeconds {
+        let mut used = CpuSeconds::new();
+        let services = self.writers.iter().chain(&self.projector).chain(&self.reader);
+        for service in services {
+            let seconds = service.pid().map_or(0.0, cpu::of_process);
+            *used.entry(service.name.to_owned()).or_default() += seconds;
+        }
+        used
+    }
+
+    async fn reading(&self) -> anyhow::Result<ReadServiceClient<Channel>> {
+        let channel =
+            Endpoint::from_shared(format!("http://{}", self.read_addr()))?.connect().await;
+        Ok(ReadServiceClient::new(channel.context("connect to the read service")?))
+    }
+
+    /// Waits until every view has all of the log.
+    pub(crate) async fn until_caught_up(&self) -> anyhow::Result<()> {
+        let log = LogReader::connect(&self.database_url, "counterfoil-bench").await?;
+        let shards = log.identity().await?.shards;
+        let mut heads = Vec::new();
+        for shard in shards.shards() {
+            heads.push(log.head(shard).await?.map_or(0, |head| head.link.position.get()));
+        }
+        let mut client = self.reading().await?;
+        let deadline = Instant::now() + CATCH_UP_TIMEOUT;
+        loop {
+            let status = client.get_read_model_status(read::GetReadModelStatusRequest::default());
+            let views = status.await.map(|status| status.into_inner().views).unwrap_or_default();
+            let has_all = |view: &read::ViewStatus| {
+                let head = usize::try_from(view.shard).ok().and_then(|shard| heads.get(shard));
+                head.is_some_and(|head| view.position >= *head)
+            };
+            if !views.is_empty() && views.iter().all(has_all) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("the read model does not follow: {views:?}");
+            }
+            tokio::time::sleep(CATCH_UP_INTERVAL).await;
+        }
+    }
+
+    /// Adds what a load generator's commands have moved.
+    pub(crate) fn acknowledge(&mut self, result: &LoadResult) {
+        for (account, moved) in &result.acknowledged {
+            if let Some(balance) =
+                usize::try_from(*account).ok().and_then(|index| self.balances.get_mut(index))
+            {
+                *balance += moved;
+            }
+        }
+    }
+
+    /// Compares every balance in the read model with what was acknowledged.
+    pub(crate) async fn check_balances(&self) -> anyhow::Result<()> {
+        self.until_caught_up().await?;
+        let mut client = self.reading().await?;
+        let numbered: Vec<(u32, i64)> = (0..).zip(self.balances.iter().copied()).collect();
+        for chunk in numbered.chunks(BATCH) {
+            let account_ids = chunk.iter().map(|(number, _)| account_id(*number)).collect();
+            let request = read::BatchGetBalancesRequest { account_ids, consistency: None };
+            let answer = client.batch_get_balances(request).await.context("read balances")?;
+            for ((number, expected), balance) in chunk.iter().zip(answer.into_inner().balances) {
+                let found = balance.balance.map_or(0, |money| money.minor_units);
+                ensure!(
+                    found == *expected && balance.account_id == account_id(*number),
+                    "account {} holds {found}, but {expected} was acknowledged",
+                    account_id(*number)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// One answer of each kind, for the server that does nothing.
+    pub(crate) async fn answers(&mut self) -> anyhow::Result<Answers> {
+        let channel =
+            Endpoint::from_shared(format!("http://{}", self.write_addr()))?.connect().await;
+        let mut writing = WriteServiceClient::new(channel.context("connect to the write service")?);
+        let amount =
+            Money { currency_code: "EUR".to_owned(), minor_units: 500, ..Money::default() };
+        let request = write::DepositRequest {
+            request_id: Uuid::now_v7().to_string(),
+            account_id: account_id(0),
+            amount: Some(amount),
+            reference: "incoming transfer".to_owned(),
+            ..write::DepositRequest::default()
+        };
+        let deposit = writing.deposit(request).await.context("make a deposit")?.into_inner();
+        self.balances[0] += 500;
+        let request = read::GetBalanceRequest { account_id: account_id(0), consistency: None };
+        let balance = self.reading().await?.get_balance(request).await.context("read a balance")?;
+        let balance = balance.into_inner().encode_to_vec();
+        Ok(Answers { deposit: deposit.encode_to_vec(), balance })
+    }
+}
