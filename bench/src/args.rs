@@ -34,7 +34,11 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value_t = 100_000, value_name = "NUMBER",
         value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
     pub(crate) accounts: u32,
-    /// A setting for the private Postgres, such as shared_buffers=1GB; for baselines and figures alike
+    /// How many events the log and the tables of baselines hold before most figures are measured
+    #[arg(long, default_value_t = 0, value_name = "NUMBER",
+        value_parser = clap::value_parser!(u32).range(..=1_000_000_000))]
+    pub(crate) events: u32,
+    /// A setting for the private Postgres, such as `shared_buffers=1GB`; for baselines and figures alike
     #[arg(long = "postgres", value_name = "SETTING=VALUE")]
     pub(crate) postgres_settings: Vec<String>,
     /// Folder of the services' programs [default: that of this program]

@@ -18,22 +18,31 @@ pub(crate) struct Baseline {
 }
 
 impl Baseline {
-    /// Makes one with as many rows as a log with so many accounts begins with.
-    pub(crate) async fn create(servers: &Servers, accounts: u32) -> anyhow::Result<Self> {
+    /// Makes one with as many rows as a log with so many accounts and further events begins with.
+    pub(crate) async fn create(
+        servers: &Servers,
+        accounts: u32,
+        events: u32,
+    ) -> anyhow::Result<Self> {
         let url = servers.create_database().await?;
         let connection = connect(&url).await?;
         let statements = format!(
             "{SCHEMA}
+             CREATE FUNCTION request_id(generation text, n int) RETURNS uuid LANGUAGE sql
+             RETURN ('0190163d-8694-700' || generation || '-8000-' || lpad(to_hex(n), 12, '0'))::uuid;
              INSERT INTO events (shard, account, event_type, version, balance, status, account_id, currency, request_id)
-             SELECT 0, n, 1, 1, 0, 1, 'a' || lpad((n - 1)::text, 8, '0'), 'EUR', gen_random_uuid()
+             SELECT 0, n, 1, 1, 0, 1, 'a' || lpad((n - 1)::text, 8, '0'), 'EUR', request_id('1', n)
              FROM generate_series(1, {accounts}) n;
              INSERT INTO events (shard, account, event_type, version, balance, status, amount, request_id)
-             SELECT 0, n, 2, 2, 1000000000, 1, 1000000000, gen_random_uuid() FROM generate_series(1, {accounts}) n;
+             SELECT 0, n, 2, 2, 1000000000, 1, 1000000000, request_id('2', n) FROM generate_series(1, {accounts}) n;
+             INSERT INTO events (shard, account, event_type, version, balance, status, amount, request_id, reference)
+             SELECT 0, 1 + floor(random() * {accounts})::int, 2, 2 + n, 1, 1, 1, request_id('3', n), 'incoming transfer'
+             FROM generate_series(1, {events}) n;
              INSERT INTO accounts SELECT n, 2, 1000000000 FROM generate_series(1, {accounts}) n;
              ANALYZE;"
         );
         connection.client.batch_execute(&statements).await.context("make a baseline's tables")?;
-        Ok(Self { url, next_version: 3 })
+        Ok(Self { url, next_version: 3 + i64::from(events) })
     }
 
     /// Makes one for cqrs-es, with the same accounts.

@@ -1,7 +1,16 @@
 //! All figures: what each needs to have measured, and how its rows come to be.
 
+mod growth;
 mod lag;
+mod long_account;
+mod long_snapshot;
+mod read_under_write;
+mod rebuild;
+mod reimport;
+mod saturated;
 mod side_by_side;
+mod size;
+mod writers;
 
 use anyhow::Context as _;
 
@@ -49,7 +58,20 @@ pub(crate) const ALL: &[Figure] = &[
     full("read_vs_row"),
     full("read_vs_redis"),
     quick("lag"),
+    full("lag_saturated"),
     quick("read_own_write"),
+    full("rebuild"),
+    full("rebuild_all"),
+    full("long_account"),
+    full("growth"),
+    full("many_accounts"),
+    full("two_writers"),
+    full("four_shards"),
+    full("read_under_write"),
+    full("reimport"),
+    full("long_snapshot"),
+    full("size"),
+    full("redis_size"),
 ];
 
 /// What figures work with.
@@ -69,6 +91,7 @@ impl Figure {
     pub(crate) fn needs(&self) -> Vec<Series> {
         match self.name {
             "lag" => lag::needs(),
+            "read_under_write" => read_under_write::needs(),
             name => side_by_side::needs(name),
         }
     }
@@ -77,6 +100,19 @@ impl Figure {
     pub(crate) async fn rows(&self, context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> {
         match self.name {
             "lag" => lag::rows(context).await,
+            "lag_saturated" => saturated::rows(context).await,
+            "rebuild" => rebuild::rows(context, "rebuild", rebuild::ACCOUNTS).await,
+            "rebuild_all" => rebuild::rows(context, "rebuild_all", rebuild::ALL).await,
+            "long_account" => long_account::rows(context).await,
+            "growth" => growth::growth(context).await,
+            "many_accounts" => growth::many_accounts(context).await,
+            "two_writers" => writers::two(context).await,
+            "four_shards" => writers::four_shards(context).await,
+            "read_under_write" => read_under_write::rows(context).await,
+            "reimport" => reimport::rows(context).await,
+            "long_snapshot" => long_snapshot::rows(context).await,
+            "size" => size::postgres(context).await,
+            "redis_size" => size::redis(context).await,
             name => {
                 let row = side_by_side::row(name, context.samples);
                 Ok(vec![row.with_context(|| format!("{name} is no figure"))?])

@@ -118,9 +118,9 @@ impl Filler {
         self.finish().await
     }
 
-    /// Gives every account from `first` on its first balance.
-    pub(crate) async fn fund_accounts(&mut self, first: usize) -> anyhow::Result<()> {
-        for index in first..self.accounts.len() {
+    /// Gives every account its first balance.
+    pub(crate) async fn fund_accounts(&mut self) -> anyhow::Result<()> {
+        for index in 0..self.accounts.len() {
             self.deposit(index, FIRST_BALANCE).await?;
         }
         self.finish().await

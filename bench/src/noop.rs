@@ -1,4 +1,4 @@
-//! The limit of gRPC itself: a server that answers every Deposit and every GetBalance with the same prepared message, as
+//! The limit of gRPC itself: a server that answers every Deposit and every `GetBalance` with the same prepared message, as
 //! long as a real one, on the same runtime and allocator as the services.
 
 use std::{

@@ -1,7 +1,9 @@
 //! What a run leaves: a table on the terminal, JSON, Markdown, pictures.
 
+mod chart;
 mod json;
 mod markdown;
+mod plots;
 mod table;
 
 use std::{fs, time::Duration};
@@ -26,6 +28,10 @@ pub(crate) struct Report<'a> {
 pub(crate) struct Pictures {
     /// At a usual load, round by round.
     pub(crate) lag: Vec<Lags>,
+    /// At the highest load, round by round.
+    pub(crate) lag_saturated: Vec<Lags>,
+    /// Events in the log, and deposits per second.
+    pub(crate) growth: Vec<(f64, f64)>,
 }
 
 /// Tells it in every form that was asked for.
@@ -43,6 +49,10 @@ pub(crate) fn write(report: &Report<'_>) -> anyhow::Result<()> {
     if let Some(file) = &report.args.json {
         let text = serde_json::to_string_pretty(&json::report(report))?;
         fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
+    }
+    if let Some(folder) = &report.args.plots {
+        fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+        plots::draw(report, folder).context("draw pictures")?;
     }
     if let Some(file) = &report.args.markdown {
         let text = markdown::report(report, &tables);

@@ -23,7 +23,7 @@ use crate::{
 pub(crate) const CALLERS: [u32; 4] = [1, 16, 64, 256];
 /// So many accounts are hot where accounts are hot.
 const HOT_ACCOUNTS: u32 = 10;
-/// Balances per call of BatchGetBalances.
+/// Balances per call of `BatchGetBalances`.
 const BATCH: u32 = 100;
 
 /// What is measured.
@@ -83,6 +83,11 @@ impl Subject {
         })
     }
 
+    /// Whether what is acknowledged has to be in the log.
+    fn writes(self) -> bool {
+        matches!(self, Self::Deposit | Self::DepositHot | Self::Transfer | Self::ReadOwnWrite)
+    }
+
     fn is_hot(self) -> bool {
         matches!(self, Self::DepositHot | Self::ClassicHot)
     }
@@ -119,12 +124,14 @@ impl Lab {
         args: &BenchArgs,
         series: &BTreeSet<Series>,
     ) -> anyhow::Result<Self> {
-        let mut stage = Stage::start(servers, Size::of(args.accounts)).await?;
+        let mut stage = Stage::fill(servers, Size::of(args.accounts)).await?;
+        stage.fill_further(args.events).await?;
+        stage.start_services().await?;
         let noop = NoopServer::start(&stage.answers().await?).await?;
         let mut baselines = BTreeMap::new();
         for (_, database) in series.iter().filter_map(|one| one.subject.baseline()) {
             if let Entry::Vacant(place) = baselines.entry(database) {
-                place.insert(Baseline::create(servers, args.accounts).await?);
+                place.insert(Baseline::create(servers, args.accounts, args.events).await?);
             }
         }
         let needs = |subject| series.iter().any(|one| one.subject == subject);
@@ -182,9 +189,9 @@ impl Lab {
         let job = Job { work, pace, warm_up: self.warm_up, time: self.time };
         let before = self.cpu(servers);
         let result = generate(&job).await?;
-        self.stage.acknowledge(&result);
-        // Reading what was written is part of the work, and must not disturb what is measured next.
-        if !result.acknowledged.is_empty() {
+        if series.subject.writes() {
+            self.stage.acknowledge(&result);
+            // Reading what was written is part of the work, and must not disturb what is measured next.
             self.stage.until_caught_up().await?;
         }
         let used = cpu::between(&before, &self.cpu(servers));

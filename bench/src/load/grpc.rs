@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     account::{Acknowledged, Dice, account_id},
-    job::{Job, LoadResult, Work},
+    job::{Job, LoadResult, Watch, Work},
     lag::{Acks, Watcher},
     pace::{self, Caller},
     recorder::{Recorder, Window},
@@ -30,28 +30,7 @@ const AMOUNT_MAX: u32 = 1000;
 pub(super) async fn run(job: &Job) -> anyhow::Result<LoadResult> {
     match &job.work {
         Work::Deposit { addrs, first, accounts, watch } => {
-            let acknowledged = Acknowledged::new(first + accounts);
-            let acks = watch.as_ref().map(|_| Acks::default());
-            let mut callers = Vec::new();
-            for channel in channels(addrs, job.pace.callers()).await? {
-                callers.push(Depositor {
-                    client: WriteServiceClient::new(channel),
-                    orders: Orders::new(*first, *accounts)?,
-                    acknowledged: acknowledged.clone(),
-                    acks: acks.clone(),
-                });
-            }
-            let watcher = match watch {
-                Some(watch) => Some(Watcher::start(watch.clone()).await?),
-                None => None,
-            };
-            let begin = Instant::now();
-            let recorder = Recorder::new(Window::after(begin, job.warm_up, job.time));
-            let mut result = pace::run_until(job, callers, &recorder, begin).await?;
-            if let (Some(watcher), Some(acks)) = (watcher, acks) {
-                result.lags = Some(watcher.finish(&acks, recorder.window()).await?);
-            }
-            Ok(LoadResult { acknowledged: acknowledged.list(), ..result })
+            deposit(job, addrs, (*first, *accounts), watch.clone()).await
         }
         Work::Transfer { addr, accounts } => {
             let acknowledged = Acknowledged::new(*accounts);
@@ -106,6 +85,36 @@ pub(super) async fn run(job: &Job) -> anyhow::Result<LoadResult> {
             anyhow::bail!("that is not a gRPC call")
         }
     }
+}
+
+async fn deposit(
+    job: &Job,
+    addrs: &[String],
+    (first, accounts): (u32, u32),
+    watch: Option<Watch>,
+) -> anyhow::Result<LoadResult> {
+    let acknowledged = Acknowledged::new(first + accounts);
+    let acks = watch.as_ref().map(|_| Acks::default());
+    let mut callers = Vec::new();
+    for channel in channels(addrs, job.pace.callers()).await? {
+        callers.push(Depositor {
+            client: WriteServiceClient::new(channel),
+            orders: Orders::new(first, accounts)?,
+            acknowledged: acknowledged.clone(),
+            acks: acks.clone(),
+        });
+    }
+    let watcher = match watch {
+        Some(watch) => Some(Watcher::start(watch).await?),
+        None => None,
+    };
+    let begin = Instant::now();
+    let recorder = Recorder::new(Window::after(begin, job.warm_up, job.time));
+    let mut result = pace::run_until(job, callers, &recorder, begin).await?;
+    if let (Some(watcher), Some(acks)) = (watcher, acks) {
+        result.lags = Some(watcher.finish(&acks, recorder.window()).await?);
+    }
+    Ok(LoadResult { acknowledged: acknowledged.list(), ..result })
 }
 
 /// A channel for each caller; callers are spread evenly over addresses, and share connections.

@@ -15,12 +15,15 @@ pub(super) fn report(report: &Report<'_>) -> Value {
             "seconds": args.time().as_secs_f64(),
             "scale": args.scale,
             "accounts": args.accounts,
+            "events": args.events,
             "quick": args.quick,
             "took_seconds": report.took.as_secs(),
         },
         "figures": report.rows.iter().map(row).collect::<Vec<_>>(),
         "series": report.samples.iter().map(series).collect::<Vec<_>>(),
         "lag": report.pictures.lag,
+        "lag_saturated": report.pictures.lag_saturated,
+        "growth": report.pictures.growth,
         "failures": report.failures,
     })
 }

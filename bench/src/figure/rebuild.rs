@@ -1,0 +1,116 @@
+//! Building views anew from a large log.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use futures::TryStreamExt;
+use ledger::ShardCount;
+use read_model::{Reader, StoreConfig, View, ViewStatus, Writer};
+use tokio::time::sleep;
+
+use super::Context;
+use crate::{
+    row::{Row, Values},
+    servers::connect,
+    stage::{Size, Stage},
+};
+
+/// A full run's log.
+const EVENTS: u32 = 5_000_000;
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+/// A rebuild that is not done by then hangs.
+const TIMEOUT: Duration = Duration::from_secs(900);
+/// In the order in which a reader needs them.
+const COPY: &str =
+    "COPY (SELECT * FROM counterfoil.events ORDER BY shard, position) TO STDOUT (FORMAT binary)";
+
+/// Which views.
+pub(super) const ACCOUNTS: &[View] = &[View::Accounts];
+pub(super) const ALL: &[View] = &View::ALL;
+
+/// Each beside a COPY of all rows to a client that throws them away.
+pub(super) async fn rows(
+    context: &mut Context<'_>,
+    name: &'static str,
+    views: &[View],
+) -> anyhow::Result<Vec<Row>> {
+    let mut size = Size::of(context.args.accounts);
+    // The generation before is dropped at once: its memory is needed for the next round.
+    size.settings.push(("PROJECTOR_RETIRED_GRACE_MS", "0".to_owned()));
+    let mut stage = Stage::fill(context.servers, size).await?;
+    let events = context.args.scaled(EVENTS);
+    eprintln!("{name}: filling a log with {events} events");
+    stage.fill_further(events).await?;
+    let count = events + 2 * context.args.accounts;
+    stage.start_reading().await?;
+    let (mut rebuilds, mut copies) = (Vec::new(), Vec::new());
+    for round in 1..=context.args.rounds().min(2) {
+        let copied = copy(&stage.database_url).await?;
+        let rebuilt = rebuild(&stage, views).await?;
+        let rate = |took: Duration| f64::from(count) / took.as_secs_f64();
+        eprintln!("round {round}  {name} {:9.0}/s  copy {:9.0}/s", rate(rebuilt), rate(copied));
+        copies.push(rate(copied));
+        rebuilds.push(rate(rebuilt));
+        stage.check_balances().await?;
+    }
+    stage.end(context.servers).await?;
+    let what = if views.len() == 1 { "the accounts view" } else { "all views" };
+    let what = format!("events into {what}, {count} of them");
+    let copies = Values::new("rows by COPY, ordered", "/s", copies);
+    Ok(vec![Row::beside(name, Values::new(what, "/s", rebuilds), copies)])
+}
+
+async fn copy(database_url: &str) -> anyhow::Result<Duration> {
+    let connection = connect(database_url).await?;
+    let begun = Instant::now();
+    let stream = connection.client.copy_out(COPY).await.context("copy the events")?;
+    let bytes = stream.try_fold(0, |sum, bytes| std::future::ready(Ok(sum + bytes.len()))).await?;
+    anyhow::ensure!(bytes > 0, "nothing was copied");
+    Ok(begun.elapsed())
+}
+
+/// From when a projector has begun until queries see the new generation.
+async fn rebuild(stage: &Stage, views: &[View]) -> anyhow::Result<Duration> {
+    let mut config = StoreConfig::new(&stage.redis_url);
+    config.key_prefix.clone_from(&stage.key_prefix);
+    let (reader, writer) = (Reader::connect(&config).await?, Writer::connect(&config).await?);
+    let before = look(&reader, views).await?;
+    for view in &before {
+        writer.request_rebuild(view.view, view.shard).await?;
+    }
+    until(&reader, views, |view| view.building.is_some()).await?;
+    let begun = Instant::now();
+    let old = |view: &ViewStatus| {
+        let of_view = |before: &&ViewStatus| before.view == view.view && before.shard == view.shard;
+        before.iter().find(of_view).and_then(|before| before.visible)
+    };
+    let is_new = |view: &ViewStatus| {
+        let generation =
+            |status: Option<read_model::GenerationStatus>| status.map(|status| status.generation);
+        view.building.is_none() && generation(view.visible) != generation(old(view))
+    };
+    until(&reader, views, is_new).await?;
+    let took = begun.elapsed();
+    until(&reader, views, |view| view.retired.is_none()).await?;
+    Ok(took)
+}
+
+async fn until(
+    reader: &Reader,
+    views: &[View],
+    is_so: impl Fn(&ViewStatus) -> bool,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + TIMEOUT;
+    while !look(reader, views).await?.iter().all(&is_so) {
+        if Instant::now() > deadline {
+            bail!("the rebuild does not end");
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+    Ok(())
+}
+
+async fn look(reader: &Reader, views: &[View]) -> anyhow::Result<Vec<ViewStatus>> {
+    let status = reader.status(ShardCount::ONE).await?;
+    Ok(status.into_iter().filter(|view| views.contains(&view.view)).collect())
+}
