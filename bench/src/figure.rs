@@ -101,8 +101,9 @@ impl Figure {
         match self.name {
             "lag" => lag::rows(context).await,
             "lag_saturated" => saturated::rows(context).await,
-            "rebuild" => rebuild::rows(context, "rebuild", rebuild::ACCOUNTS).await,
-            "rebuild_all" => rebuild::rows(context, "rebuild_all", rebuild::ALL).await,
+            // They come together.
+            "rebuild_all" if context.args.wants("rebuild") => Ok(Vec::new()),
+            "rebuild" | "rebuild_all" => rebuild::rows(context).await,
             "long_account" => long_account::rows(context).await,
             "growth" => growth::growth(context).await,
             "many_accounts" => growth::many_accounts(context).await,

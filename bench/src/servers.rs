@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, ensure};
@@ -17,6 +18,9 @@ const DURABLE: [&str; 3] = ["fsync", "synchronous_commit", "full_page_writes"];
 /// Settings that are worth knowing beside a figure.
 const SHOWN: [&str; 5] =
     ["shared_buffers", "max_wal_size", "wal_level", "wal_compression", "max_connections"];
+
+/// Emptying a Redis of gigabytes takes a while.
+const REDIS_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Private servers with durable settings. They end with this process.
 pub(crate) struct Servers {
@@ -112,7 +116,16 @@ impl Servers {
 
     pub(crate) async fn redis(&self) -> anyhow::Result<redis::aio::MultiplexedConnection> {
         let client = redis::Client::open(self.redis_url())?;
-        client.get_multiplexed_async_connection().await.context("connect to Redis")
+        // The crate's own half second is less than a large Redis needs for some commands.
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(REDIS_TIMEOUT));
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+        connection.context("connect to Redis")
+    }
+
+    /// Empties Redis.
+    pub(crate) async fn flush_redis(&self) -> anyhow::Result<()> {
+        let mut redis = self.redis().await?;
+        redis::cmd("FLUSHALL").query_async::<()>(&mut redis).await.context("empty Redis")
     }
 
     async fn redis_info(&self, section: &str, field: &str) -> anyhow::Result<String> {

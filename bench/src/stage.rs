@@ -81,6 +81,7 @@ impl Stage {
 
     /// Makes a log with its accounts.
     pub(crate) async fn fill(servers: &Servers, size: Size) -> anyhow::Result<Self> {
+        let begun = Instant::now();
         let database_url = servers.create_database().await?;
         let shards = ShardCount::new(size.shards).context("number of shards")?;
         let mut filler = Filler::create(&database_url, shards).await?;
@@ -88,6 +89,8 @@ impl Stage {
         if size.is_funded {
             filler.fund_accounts().await?;
         }
+        let seconds = begun.elapsed().as_secs_f64();
+        eprintln!("a log with {} accounts was made in {seconds:.1} s", size.accounts);
         let key_prefix = format!("b{}", Uuid::now_v7().simple());
         let logs = servers.folder.path().join(&key_prefix);
         std::fs::create_dir_all(&logs).context("make a folder for logs")?;
@@ -109,8 +112,14 @@ impl Stage {
 
     /// Starts all services and waits until the read model has all of the log.
     pub(crate) async fn start_services(&mut self) -> anyhow::Result<()> {
+        let begun = Instant::now();
         self.start_writers().await?;
-        self.start_reading().await
+        self.start_reading().await?;
+        eprintln!(
+            "services are ready and have caught up after {:.1} s",
+            begun.elapsed().as_secs_f64()
+        );
+        Ok(())
     }
 
     pub(crate) async fn start_writers(&mut self) -> anyhow::Result<()> {
@@ -172,8 +181,7 @@ impl Stage {
     /// Stops everything, and forgets what Redis holds of it: the next figure needs the memory.
     pub(crate) async fn end(mut self, servers: &Servers) -> anyhow::Result<()> {
         self.stop_services().await?;
-        let mut redis = servers.redis().await?;
-        redis::cmd("FLUSHALL").query_async::<()>(&mut redis).await.context("empty Redis")
+        servers.flush_redis().await
     }
 
     pub(crate) fn write_addr(&self) -> String {

@@ -9,11 +9,14 @@ use crate::{
     stage::{Size, Stage},
 };
 
-/// A full run's log.
+/// The goal's log.
 const EVENTS: u32 = 20_000_000;
+/// Where all figures have to fit into half an hour.
+const EVENTS_IN_FULL_RUN: f64 = 0.5;
+const ACCOUNTS_IN_FULL_RUN: f64 = 0.5;
 /// How often the rate is looked at on the way there.
 const STEPS: u32 = 4;
-/// A full run's accounts.
+/// The goal's accounts.
 const MANY_ACCOUNTS: u32 = 10_000_000;
 const FEW_ACCOUNTS: u32 = 100_000;
 
@@ -21,7 +24,7 @@ const FEW_ACCOUNTS: u32 = 100_000;
 pub(super) async fn growth(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> {
     let args = context.args;
     let mut stage = Stage::start(context.servers, Size::of(args.accounts)).await?;
-    let step = args.scaled(EVENTS / STEPS);
+    let step = args.scaled(EVENTS / STEPS, EVENTS_IN_FULL_RUN);
     let mut events = f64::from(2 * args.accounts);
     let (mut first, mut last) = (Vec::new(), Vec::new());
     for filled in 0..=STEPS {
@@ -53,7 +56,7 @@ pub(super) async fn growth(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>
 /// Deposits spread over more accounts than the write-service keeps in memory.
 pub(super) async fn many_accounts(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> {
     let args = context.args;
-    let accounts = args.scaled(MANY_ACCOUNTS);
+    let accounts = args.scaled(MANY_ACCOUNTS, ACCOUNTS_IN_FULL_RUN);
     let mut few = Stage::start(context.servers, Size::of(FEW_ACCOUNTS)).await?;
     eprintln!("many_accounts: opening {accounts} accounts");
     let size = Size { is_funded: false, ..Size::of(accounts) };

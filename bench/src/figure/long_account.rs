@@ -9,7 +9,7 @@ use crate::{
     stage::{Size, Stage},
 };
 
-/// A full run's history.
+/// The goal's history.
 const ENTRIES: u32 = 1_000_000;
 /// The short ones. Many, so that they stay short.
 const SHORT_ACCOUNTS: u32 = 1000;
@@ -17,7 +17,7 @@ const SHORT_ENTRIES: u32 = 9;
 
 /// With one caller: how long one call takes.
 pub(super) async fn rows(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> {
-    let entries = context.args.scaled(ENTRIES);
+    let entries = context.args.scaled(ENTRIES, 1.0);
     let mut stage = Stage::fill(context.servers, Size::of(SHORT_ACCOUNTS + 1)).await?;
     eprintln!("long_account: filling an account with {entries} entries");
     stage.filler.deposit_on(0, entries).await?;

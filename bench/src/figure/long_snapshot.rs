@@ -12,8 +12,10 @@ use crate::{
     stage::{Size, Stage},
 };
 
-/// How long a full run leaves it open.
+/// How long it is left open.
 const SECONDS: u32 = 600;
+/// Where all figures have to fit into half an hour.
+const IN_FULL_RUN: f64 = 0.3;
 /// Writing meanwhile: what rots under an old snapshot rots by being written.
 const PER_SECOND: u32 = 2000;
 const CALLERS: u32 = 64;
@@ -21,7 +23,7 @@ const CALLERS: u32 = 64;
 /// One append at a time, before and after.
 pub(super) async fn rows(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> {
     let args = context.args;
-    let seconds = args.scaled(SECONDS);
+    let seconds = args.scaled(SECONDS, IN_FULL_RUN);
     let mut stage = Stage::start(context.servers, Size::of(args.accounts)).await?;
     let (warm_up, time) = (warm_up(args), args.time());
     let mut before = Vec::new();

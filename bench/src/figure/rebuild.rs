@@ -15,8 +15,12 @@ use crate::{
     stage::{Size, Stage},
 };
 
-/// A full run's log.
+/// The goal's log.
 const EVENTS: u32 = 5_000_000;
+/// Each takes long.
+const ROUNDS_MAX: u32 = 2;
+const ACCOUNTS: &[View] = &[View::Accounts];
+const ALL: &[View] = &View::ALL;
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// A rebuild that is not done by then hangs.
 const TIMEOUT: Duration = Duration::from_secs(900);
@@ -24,40 +28,49 @@ const TIMEOUT: Duration = Duration::from_secs(900);
 const COPY: &str =
     "COPY (SELECT * FROM counterfoil.events ORDER BY shard, position) TO STDOUT (FORMAT binary)";
 
-/// Which views.
-pub(super) const ACCOUNTS: &[View] = &[View::Accounts];
-pub(super) const ALL: &[View] = &View::ALL;
-
-/// Each beside a COPY of all rows to a client that throws them away.
-pub(super) async fn rows(
-    context: &mut Context<'_>,
-    name: &'static str,
-    views: &[View],
-) -> anyhow::Result<Vec<Row>> {
-    let mut size = Size::of(context.args.accounts);
+/// Each beside a COPY of all rows to a client that throws them away. Both figures share a log: filling it takes longest.
+pub(super) async fn rows(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> {
+    let args = context.args;
+    let mut size = Size::of(args.accounts);
     // The generation before is dropped at once: its memory is needed for the next round.
     size.settings.push(("PROJECTOR_RETIRED_GRACE_MS", "0".to_owned()));
     let mut stage = Stage::fill(context.servers, size).await?;
-    let events = context.args.scaled(EVENTS);
-    eprintln!("{name}: filling a log with {events} events");
+    let events = args.scaled(EVENTS, 1.0);
+    eprintln!("rebuild: filling a log with {events} events");
     stage.fill_further(events).await?;
-    let count = events + 2 * context.args.accounts;
     stage.start_reading().await?;
+    let count = events + 2 * args.accounts;
+    let mut rows = Vec::new();
+    for (name, views) in [("rebuild", ACCOUNTS), ("rebuild_all", ALL)] {
+        if args.wants(name) {
+            rows.push(row(&stage, args.rounds().min(ROUNDS_MAX), name, views, count).await?);
+        }
+    }
+    stage.end(context.servers).await?;
+    Ok(rows)
+}
+
+async fn row(
+    stage: &Stage,
+    rounds: u32,
+    name: &'static str,
+    views: &[View],
+    count: u32,
+) -> anyhow::Result<Row> {
     let (mut rebuilds, mut copies) = (Vec::new(), Vec::new());
-    for round in 1..=context.args.rounds().min(2) {
+    for round in 1..=rounds {
         let copied = copy(&stage.database_url).await?;
-        let rebuilt = rebuild(&stage, views).await?;
+        let rebuilt = rebuild(stage, views).await?;
         let rate = |took: Duration| f64::from(count) / took.as_secs_f64();
         eprintln!("round {round}  {name} {:9.0}/s  copy {:9.0}/s", rate(rebuilt), rate(copied));
         copies.push(rate(copied));
         rebuilds.push(rate(rebuilt));
         stage.check_balances().await?;
     }
-    stage.end(context.servers).await?;
     let what = if views.len() == 1 { "the accounts view" } else { "all views" };
     let what = format!("events into {what}, {count} of them");
     let copies = Values::new("rows by COPY, ordered", "/s", copies);
-    Ok(vec![Row::beside(name, Values::new(what, "/s", rebuilds), copies)])
+    Ok(Row::beside(name, Values::new(what, "/s", rebuilds), copies))
 }
 
 async fn copy(database_url: &str) -> anyhow::Result<Duration> {

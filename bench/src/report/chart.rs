@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use anyhow::anyhow;
-use plotters::prelude::*;
+use plotters::{
+    coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter},
+    prelude::*,
+};
 
 const SIZE: (u32, u32) = (900, 540);
 /// Distinct also for those who see few colours, and on paper.
@@ -18,14 +21,54 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(120, 60, 20),
 ];
 
-/// How a number becomes a place on an axis, and how a place is written.
+/// What an axis counts, and how.
 #[derive(Clone, Copy)]
 pub(super) struct Axis {
     pub(super) label: &'static str,
-    pub(super) place: fn(f64) -> f64,
-    pub(super) text: fn(f64) -> String,
-    /// Whether the axis begins at 0.
-    pub(super) from_zero: bool,
+    pub(super) scale: Scale,
+}
+
+/// Where a number stands on an axis.
+#[derive(Clone, Copy)]
+pub(super) enum Scale {
+    /// From 0.
+    Linear,
+    /// A factor is a distance.
+    Logarithmic,
+    /// Percentiles, with 99, 99.9 and 99.99 at even distances.
+    Nines,
+}
+
+impl Scale {
+    fn place(self, number: f64) -> f64 {
+        match self {
+            Self::Linear => number,
+            Self::Logarithmic => number.max(0.001).log10(),
+            Self::Nines => -(1.0 - number / 100.0).log10(),
+        }
+    }
+
+    /// Numbers that the axis names.
+    fn marks(self, least: f64, greatest: f64) -> Vec<f64> {
+        match self {
+            Self::Linear => {
+                let step = round_step((greatest - least) / 8.0);
+                (0..=20).map(|count| f64::from(count) * step).collect()
+            }
+            Self::Logarithmic => {
+                let decades = (-3..=7).map(|power| 10_f64.powi(power));
+                decades.flat_map(|decade| [decade, 2.0 * decade, 5.0 * decade]).collect()
+            }
+            Self::Nines => vec![0.0, 50.0, 90.0, 99.0, 99.9, 99.99],
+        }
+    }
+}
+
+/// The next of 1, 2, 5, 10, 20 ...
+fn round_step(step: f64) -> f64 {
+    let decade = 10_f64.powf(step.max(1e-6).log10().floor());
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * decade >= step);
+    factor.unwrap_or(10.0) * decade
 }
 
 /// Lines with names.
@@ -33,36 +76,33 @@ pub(super) struct Chart {
     pub(super) title: String,
     pub(super) x: Axis,
     pub(super) y: Axis,
-    pub(super) lines: Vec<(String, Vec<(f64, f64)>)>,
+    pub(super) lines: Vec<Line>,
 }
+
+/// A name and points.
+pub(super) type Line = (String, Vec<(f64, f64)>);
 
 impl Chart {
     /// Draws it, unless there is nothing to draw.
     pub(super) fn draw(&self, file: &Path) -> anyhow::Result<()> {
-        let placed: Vec<(&str, Vec<(f64, f64)>)> = self
-            .lines
-            .iter()
-            .map(|(name, points)| {
-                let place = |(x, y): &(f64, f64)| ((self.x.place)(*x), (self.y.place)(*y));
-                (name.as_str(), points.iter().map(place).collect())
-            })
-            .filter(|(_, points): &(_, Vec<_>)| !points.is_empty())
-            .collect();
-        if placed.is_empty() {
+        let lines: Vec<_> = self.lines.iter().filter(|(_, points)| !points.is_empty()).collect();
+        if lines.is_empty() {
             return Ok(());
         }
-        let all = || placed.iter().flat_map(|(_, points)| points);
-        let x = range(all().map(|point| point.0), self.x.from_zero, 0.02);
-        let y = range(all().map(|point| point.1), self.y.from_zero, 0.08);
-        self.draw_lines(file, &placed, x, y).map_err(|error| anyhow!("{}: {error}", file.display()))
+        let points = || lines.iter().flat_map(|(_, points)| points);
+        let x = Places::new(self.x.scale, points().map(|point| point.0), 0.02);
+        // The names of lines stand above them.
+        let room = 0.06 + 0.06 * f64::from(u32::try_from(lines.len()).unwrap_or(0));
+        let y = Places::new(self.y.scale, points().map(|point| point.1), room);
+        self.draw_lines(file, &lines, x, y).map_err(|error| anyhow!("{}: {error}", file.display()))
     }
 
     fn draw_lines(
         &self,
         file: &Path,
-        lines: &[(&str, Vec<(f64, f64)>)],
-        x: std::ops::Range<f64>,
-        y: std::ops::Range<f64>,
+        lines: &[&Line],
+        x: Places,
+        y: Places,
     ) -> Result<(), Box<dyn std::error::Error>> {
         let root = SVGBackend::new(file, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
@@ -76,8 +116,6 @@ impl Chart {
             .configure_mesh()
             .x_desc(self.x.label)
             .y_desc(self.y.label)
-            .x_label_formatter(&|place| (self.x.text)(*place))
-            .y_label_formatter(&|place| (self.y.text)(*place))
             .label_style(("sans-serif", 14))
             .light_line_style(WHITE)
             .draw()?;
@@ -85,7 +123,7 @@ impl Chart {
             let style = colour.stroke_width(2);
             chart
                 .draw_series(LineSeries::new(points.iter().copied(), style).point_size(3))?
-                .label(*name)
+                .label(name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
         }
         chart
@@ -100,14 +138,81 @@ impl Chart {
     }
 }
 
-/// From the least to the greatest, with some room.
-fn range(values: impl Iterator<Item = f64>, from_zero: bool, room: f64) -> std::ops::Range<f64> {
-    let (least, greatest) = values
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, greatest), value| {
-            (least.min(value), greatest.max(value))
-        });
-    let least = if from_zero { least.min(0.0) } else { least };
-    let width = (greatest - least).max(1e-9);
-    let below = if from_zero { least } else { least - width * room };
-    below..greatest + width * room
+/// A part of an axis, as plotters asks for it.
+struct Places {
+    scale: Scale,
+    /// Ends, as places.
+    from: f64,
+    to: f64,
+    /// Numbers that are named.
+    marks: Vec<f64>,
+}
+
+impl Places {
+    /// From the least to the greatest number, with some room above.
+    fn new(scale: Scale, numbers: impl Iterator<Item = f64>, room: f64) -> Self {
+        let (least, greatest) = numbers
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, greatest), number| {
+                (least.min(number), greatest.max(number))
+            });
+        let least = if matches!(scale, Scale::Linear) { 0.0 } else { least };
+        let width = (scale.place(greatest) - scale.place(least)).max(1e-9);
+        let below = if matches!(scale, Scale::Linear) { 0.0 } else { width * 0.04 };
+        let (from, to) = (scale.place(least) - below, scale.place(greatest) + width * room);
+        let marks = scale.marks(least, greatest).into_iter();
+        let marks = marks.filter(|number| (from..=to).contains(&scale.place(*number))).collect();
+        Self { scale, from, to, marks }
+    }
+}
+
+impl Ranged for Places {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, number: &f64, (from, to): (i32, i32)) -> i32 {
+        let share = (self.scale.place(*number) - self.from) / (self.to - self.from);
+        #[allow(clippy::cast_possible_truncation, reason = "pixels are few, and it saturates")]
+        let pixels = (share * f64::from(to - from)).round() as i32;
+        from + pixels
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.marks.clone()
+    }
+
+    /// Nothing that is drawn asks for it.
+    fn range(&self) -> std::ops::Range<f64> {
+        self.from..self.to
+    }
+}
+
+impl ValueFormatter<f64> for Places {
+    fn format_ext(&self, number: &f64) -> String {
+        written(*number)
+    }
+}
+
+/// Without digits that say nothing.
+fn written(number: f64) -> String {
+    if number >= 1000.0 {
+        return super::table::number(number);
+    }
+    let text = format!("{number:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(scale: Scale, numbers: [f64; 2]) -> Vec<String> {
+        Places::new(scale, numbers.into_iter(), 0.1).marks.into_iter().map(written).collect()
+    }
+
+    #[test]
+    fn axes_name_round_numbers() {
+        assert_eq!(marks(Scale::Linear, [30.0, 90.0]), ["0", "20", "40", "60", "80"]);
+        assert_eq!(marks(Scale::Logarithmic, [0.4, 12.0]), ["0.5", "1", "2", "5", "10"]);
+        assert_eq!(marks(Scale::Nines, [0.0, 99.9]), ["0", "50", "90", "99", "99.9"]);
+    }
 }

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::{
     Report,
-    chart::{Axis, Chart},
-    table::number,
+    chart::{Axis, Chart, Scale},
 };
 use crate::{
     load::Lags,
@@ -16,20 +15,8 @@ use crate::{
 /// Callers at which latencies are shown.
 const SOME: u32 = 64;
 
-const RATE: Axis =
-    Axis { label: "operations per second", place: |rate| rate, text: number, from_zero: true };
-const MILLISECONDS: Axis = Axis {
-    label: "milliseconds (logarithmic)",
-    place: |ms| ms.max(0.001).log10(),
-    text: |place| number(10_f64.powf(place)),
-    from_zero: false,
-};
-const SECONDS: Axis = Axis {
-    label: "seconds since the beginning",
-    place: |second| second,
-    text: |place| format!("{place:.0}"),
-    from_zero: true,
-};
+const RATE: Axis = Axis { label: "operations per second", scale: Scale::Linear };
+const MILLISECONDS: Axis = Axis { label: "milliseconds (logarithmic)", scale: Scale::Logarithmic };
 
 /// Draws whatever was measured.
 pub(super) fn draw(report: &Report<'_>, folder: &Path) -> anyhow::Result<()> {
@@ -52,12 +39,7 @@ fn throughput(report: &Report<'_>) -> Chart {
     let subjects = [Deposit, Insert, InsertNotify, Classic, ClassicStatement, CqrsEs];
     Chart {
         title: "Writes per second over concurrent callers".to_owned(),
-        x: Axis {
-            label: "callers (logarithmic)",
-            place: f64::log2,
-            text: |place| number(2_f64.powf(place).round()).replace(".00", "").replace(".0", ""),
-            from_zero: true,
-        },
+        x: Axis { label: "callers (logarithmic)", scale: Scale::Logarithmic },
         y: RATE,
         lines: subjects.into_iter().map(line).collect(),
     }
@@ -79,16 +61,7 @@ fn latency(report: &Report<'_>) -> Chart {
     };
     Chart {
         title: format!("Latency by percentile, {SOME} callers"),
-        x: Axis {
-            label: "percentile",
-            place: |percentile| -(1.0 - percentile / 100.0).log10(),
-            text: |place| {
-                let percentile = 100.0 * (1.0 - 10_f64.powf(-place));
-                let text = format!("{percentile:.3}");
-                text.trim_end_matches('0').trim_end_matches('.').to_owned()
-            },
-            from_zero: true,
-        },
+        x: Axis { label: "percentile", scale: Scale::Nines },
         y: MILLISECONDS,
         lines: [Deposit, Insert, GetBalance, NoopBalance].into_iter().map(line).collect(),
     }
@@ -108,20 +81,21 @@ fn lag(report: &Report<'_>) -> Chart {
     };
     add("1,000 commands/s", &report.pictures.lag);
     add("256 callers, as fast as they can", &report.pictures.lag_saturated);
-    Chart { title: "From acknowledged to readable".to_owned(), x: SECONDS, y: MILLISECONDS, lines }
+    Chart {
+        title: "From acknowledged to readable".to_owned(),
+        x: Axis { label: "seconds since the beginning", scale: Scale::Linear },
+        y: MILLISECONDS,
+        lines,
+    }
 }
 
 /// The rate as the log grows.
 fn growth(report: &Report<'_>) -> Chart {
+    let points = report.pictures.growth.iter().map(|(events, rate)| (events / 1e6, *rate));
     Chart {
         title: "Deposits per second as the log grows, 256 callers".to_owned(),
-        x: Axis {
-            label: "million events in the log",
-            place: |events| events / 1e6,
-            text: |place| number(place),
-            from_zero: true,
-        },
+        x: Axis { label: "million events in the log", scale: Scale::Linear },
         y: RATE,
-        lines: vec![("deposit".to_owned(), report.pictures.growth.clone())],
+        lines: vec![("deposit".to_owned(), points.collect())],
     }
 }
