@@ -5,6 +5,9 @@ use clap::Parser;
 use projector::Config;
 use service_kit::{shutdown, telemetry};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     telemetry::init(&config.log).context("begin logging")?;

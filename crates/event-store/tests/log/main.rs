@@ -101,6 +101,29 @@ async fn a_batch_behind_a_failed_one_fails_too_also_across_shards() {
     assert_eq!(log.count_events().await, 0);
 }
 
+/// What an old snapshot makes slow is what it keeps from being cleaned up: rows that were updated or deleted.
+#[tokio::test]
+async fn appends_beside_an_old_snapshot_leave_nothing_to_clean_up() {
+    let log = Log::create().await;
+    let mut head = log.append(None, vec![opening("a", 1)]).await.unwrap();
+    let _snapshot = log.old_snapshot().await;
+    let appender = log.appender().await;
+    for version in 2..=200 {
+        let row = deposit(1, version, 500, version);
+        let attempt = log.attempt(&[(Shard::ZERO, Some(head), vec![row])], None);
+        head = appender.append(&attempt).await.unwrap()[0].head;
+    }
+    let dead =
+        "SELECT (sum(n_tup_upd) + sum(n_tup_del) + sum(n_dead_tup))::bigint FROM pg_stat_all_tables
+                WHERE schemaname IN ('counterfoil', 'pg_toast') AND relname NOT LIKE 'pg\\_%'";
+    let inserted = "SELECT n_tup_ins FROM pg_stat_all_tables WHERE schemaname = 'counterfoil' AND relname = 'events'";
+    drop(appender); // a connection says what it has done at the latest when it ends
+    while log.number(inserted).await < 200 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(log.number(dead).await, 0);
+}
+
 #[tokio::test]
 async fn a_batch_on_several_shards_is_in_all_or_in_none() {
     let log = Log::create_with(ShardCount::new(4).unwrap()).await;

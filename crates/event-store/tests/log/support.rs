@@ -85,6 +85,14 @@ impl Log {
         self.url.rsplit('/').next().unwrap().split('?').next().unwrap().to_owned()
     }
 
+    /// A transaction that has looked at the log and does not end.
+    pub(crate) async fn old_snapshot(&self) -> Connection {
+        let admin = self.admin().await;
+        let sql = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM counterfoil.events";
+        admin.client.batch_execute(sql).await.unwrap();
+        admin
+    }
+
     /// A transaction that has taken the first place of the log and does not end.
     pub(crate) async fn hold_head(&self) -> Connection {
         let admin = self.admin().await;
