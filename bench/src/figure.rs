@@ -50,6 +50,7 @@ pub(crate) const ALL: &[Figure] = &[
     full("write_vs_cqrs_es"),
     quick("write_latency"),
     quick("write_p99"),
+    quick("write_stream"),
     quick("write_cpu"),
     quick("transfer"),
     quick("read"),

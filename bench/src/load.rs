@@ -11,6 +11,7 @@ mod job;
 mod lag;
 mod pace;
 mod recorder;
+mod stream;
 mod texts;
 
 use std::io::Write;
@@ -34,6 +35,9 @@ pub(crate) async fn generate() -> anyhow::Result<()> {
         Work::Baseline(work) => baseline::run(&job, work).await,
         Work::Redis { url, keys } => baseline::run_redis(&job, url, keys).await,
         Work::CqrsEs { url, accounts } => cqrs_es::run(&job, &url, accounts).await,
+        Work::Stream { addr, accounts, outstanding } => {
+            stream::run(&job, addr, accounts, outstanding).await
+        }
         _ => grpc::run(&job).await,
     };
     let line = serde_json::to_string(&result?).context("write the result")?;

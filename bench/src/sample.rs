@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     cpu::CpuSeconds,
     load::Latency,
-    series::{CALLERS, Series, Subject},
+    series::{Series, Subject},
     stats,
 };
 
@@ -66,10 +66,11 @@ impl Samples {
 
     /// The number of callers with which the median rate is highest, and the rates with it.
     pub(crate) fn best(&self, subject: Subject) -> (u32, Vec<f64>) {
-        let candidates = CALLERS.map(|callers| (callers, self.rates(subject, callers)));
+        let of_subject = self.0.keys().filter(|series| series.subject == subject);
+        let candidates =
+            of_subject.map(|series| (series.callers, self.rates(subject, series.callers)));
         let rank = |rates: &[f64]| stats::median(rates);
         candidates
-            .into_iter()
             .max_by(|(_, one), (_, other)| rank(one).total_cmp(&rank(other)))
             .unwrap_or_default()
     }

@@ -31,6 +31,7 @@ const BATCH: u32 = 100;
 pub(crate) enum Subject {
     Deposit,
     DepositHot,
+    Stream,
     Transfer,
     GetBalance,
     BatchGetBalances,
@@ -53,6 +54,7 @@ impl Subject {
         match self {
             Self::Deposit => "deposit",
             Self::DepositHot => "deposit_hot",
+            Self::Stream => "stream",
             Self::Transfer => "transfer",
             Self::GetBalance => "get_balance",
             Self::BatchGetBalances => "batch_get_balances",
@@ -85,7 +87,10 @@ impl Subject {
 
     /// Whether what is acknowledged has to be in the log.
     fn writes(self) -> bool {
-        matches!(self, Self::Deposit | Self::DepositHot | Self::Transfer | Self::ReadOwnWrite)
+        matches!(
+            self,
+            Self::Deposit | Self::DepositHot | Self::Stream | Self::Transfer | Self::ReadOwnWrite
+        )
     }
 
     fn is_hot(self) -> bool {
@@ -184,8 +189,10 @@ impl Lab {
         servers: &Servers,
         series: Series,
     ) -> anyhow::Result<Sample> {
-        let pace = Pace::Closed { callers: series.callers };
-        let work = self.work(series.subject)?;
+        let work = self.work(series)?;
+        // One caller keeps many commands under way.
+        let callers = if series.subject == Subject::Stream { 1 } else { series.callers };
+        let pace = Pace::Closed { callers };
         let job = Job { work, pace, warm_up: self.warm_up, time: self.time };
         let before = self.cpu(servers);
         let result = generate(&job).await?;
@@ -205,7 +212,7 @@ impl Lab {
         used
     }
 
-    fn work(&mut self, subject: Subject) -> anyhow::Result<Work> {
+    fn work(&mut self, Series { subject, callers }: Series) -> anyhow::Result<Work> {
         let accounts = if subject.is_hot() { HOT_ACCOUNTS } else { self.stage.size.accounts };
         if let Some((kind, database)) = subject.baseline() {
             let baseline =
@@ -220,6 +227,7 @@ impl Lab {
         Ok(match subject {
             Subject::Deposit | Subject::DepositHot => deposit(write_addr),
             Subject::NoopDeposit => deposit(noop_addr),
+            Subject::Stream => Work::Stream { addr: write_addr, accounts, outstanding: callers },
             Subject::Transfer => Work::Transfer { addr: write_addr, accounts },
             Subject::GetBalance => balance(read_addr),
             Subject::NoopBalance => balance(noop_addr),

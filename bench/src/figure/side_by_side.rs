@@ -11,11 +11,15 @@ const MANY: u32 = 256;
 /// Callers where a figure is about a service with something to do, but not at its limit.
 const SOME: u32 = 64;
 
+/// Commands under way on a stream.
+const OUTSTANDING: [u32; 2] = [256, 1024];
+
 /// Which series the figure is made of.
 pub(super) fn needs(name: &str) -> Vec<Series> {
     use Subject::{
         BatchGetBalances, Classic, ClassicHot, ClassicStatement, CqrsEs, Deposit, DepositHot,
-        GetBalance, Insert, InsertNotify, NoopBalance, NoopDeposit, ReadOwnWrite, Redis, Transfer,
+        GetBalance, Insert, InsertNotify, NoopBalance, NoopDeposit, ReadOwnWrite, Redis, Stream,
+        Transfer,
     };
     match name {
         "write_unary" => best(&[Deposit, Insert]),
@@ -26,6 +30,11 @@ pub(super) fn needs(name: &str) -> Vec<Series> {
         "write_vs_notify" => best(&[Deposit, InsertNotify]),
         "write_vs_cqrs_es" => best(&[Deposit, CqrsEs]),
         "write_latency" => at(1, &[Deposit, Insert, NoopDeposit]),
+        "write_stream" => OUTSTANDING
+            .iter()
+            .flat_map(|many| at(*many, &[Stream]))
+            .chain(best(&[Insert]))
+            .collect(),
         "write_cpu" => at(MANY, &[Deposit]),
         "transfer" => at(MANY, &[Deposit, Transfer]),
         "read" | "read_p99" => at(SOME, &[GetBalance, NoopBalance]),
@@ -49,7 +58,7 @@ fn best(subjects: &[Subject]) -> Vec<Series> {
 pub(super) fn row(name: &str, samples: &Samples) -> Option<Row> {
     use Subject::{
         BatchGetBalances, Classic, ClassicHot, ClassicStatement, CqrsEs, Deposit, DepositHot,
-        GetBalance, Insert, InsertNotify, NoopBalance, Redis, Transfer,
+        GetBalance, Insert, InsertNotify, NoopBalance, Redis, Stream, Transfer,
     };
     let s = Of(samples);
     Some(match name {
@@ -67,6 +76,7 @@ pub(super) fn row(name: &str, samples: &Samples) -> Option<Row> {
         "write_vs_cqrs_es" => Row::beside("write_vs_cqrs_es", s.best(Deposit), s.best(CqrsEs)),
         "write_latency" => s.write_latency(),
         "write_p99" => Row::beside("write_p99", s.p99(Deposit, SOME), s.p99(Insert, SOME)),
+        "write_stream" => Row::beside("write_stream", s.best(Stream), s.best(Insert)),
         "write_cpu" => Row::alone("write_cpu", s.write_cpu()),
         "transfer" => Row::beside("transfer", s.rate(Transfer, MANY), s.rate(Deposit, MANY)),
         "read" => Row::beside("read", s.rate(GetBalance, SOME), s.rate(NoopBalance, SOME)),

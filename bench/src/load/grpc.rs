@@ -81,7 +81,7 @@ pub(super) async fn run(job: &Job) -> anyhow::Result<LoadResult> {
             let result = pace::run(job, callers).await?;
             Ok(LoadResult { acknowledged: acknowledged.list(), ..result })
         }
-        Work::Baseline(_) | Work::CqrsEs { .. } | Work::Redis { .. } => {
+        Work::Stream { .. } | Work::Baseline(_) | Work::CqrsEs { .. } | Work::Redis { .. } => {
             anyhow::bail!("that is not a gRPC call")
         }
     }
@@ -118,7 +118,7 @@ async fn deposit(
 }
 
 /// A channel for each caller; callers are spread evenly over addresses, and share connections.
-async fn channels(addrs: &[String], callers: u32) -> anyhow::Result<Vec<Channel>> {
+pub(super) async fn channels(addrs: &[String], callers: u32) -> anyhow::Result<Vec<Channel>> {
     let mut connections = Vec::new();
     for _ in 0..callers.div_ceil(CALLERS_PER_CONNECTION).max(1) {
         for addr in addrs {
@@ -132,7 +132,7 @@ async fn channels(addrs: &[String], callers: u32) -> anyhow::Result<Vec<Channel>
 }
 
 /// What the next command is.
-struct Orders {
+pub(super) struct Orders {
     dice: Dice,
     first: u32,
     accounts: u32,
@@ -140,12 +140,12 @@ struct Orders {
 }
 
 impl Orders {
-    fn new(first: u32, accounts: u32) -> anyhow::Result<Self> {
+    pub(super) fn new(first: u32, accounts: u32) -> anyhow::Result<Self> {
         let texts = Arc::new(Texts::of_statements()?);
         Ok(Self { dice: Dice::new(), first, accounts, texts })
     }
 
-    fn deposit(&mut self) -> (u32, i64, write::DepositRequest) {
+    pub(super) fn deposit(&mut self) -> (u32, i64, write::DepositRequest) {
         let account = self.first + self.dice.roll(self.accounts);
         let amount = i64::from(self.dice.roll(AMOUNT_MAX)) + 1;
         let text = self.texts.get(self.dice.roll(u32::MAX));

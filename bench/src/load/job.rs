@@ -56,6 +56,15 @@ pub(crate) enum Work {
         /// Where to watch the read model follow, if lag is to be measured.
         watch: Option<Watch>,
     },
+    /// Deposits over one stream.
+    Stream {
+        /// The write service.
+        addr: String,
+        /// How many accounts.
+        accounts: u32,
+        /// Commands sent and not yet answered.
+        outstanding: u32,
+    },
     /// Transfers between accounts picked uniformly.
     Transfer {
         /// The write service.

@@ -18,6 +18,16 @@ use crate::cpu;
 pub(super) trait Caller: Send + 'static {
     /// Calls once and waits for the answer; how many operations that was.
     fn call(&mut self) -> impl Future<Output = anyhow::Result<u64>> + Send;
+
+    /// When the call answered last was sent, of those who have several under way.
+    fn sent(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Waits for answers that are still under way, when no more calls are made.
+    fn finish(&mut self) -> impl Future<Output = anyhow::Result<u64>> + Send {
+        std::future::ready(Ok(0))
+    }
 }
 
 /// Lets all callers call as the job says.
@@ -67,9 +77,11 @@ fn closed<C: Caller>(callers: Vec<C>, recorder: &Recorder) -> JoinSet<anyhow::Re
             while begun < end {
                 let operations = caller.call().await?;
                 let answered = Instant::now();
-                recorder.answered(begun, answered, operations);
+                recorder.answered(caller.sent().unwrap_or(begun), answered, operations);
                 begun = answered;
             }
+            let operations = caller.finish().await?;
+            recorder.answered(begun, Instant::now(), operations); // too late to count, but acknowledged
             Ok(())
         });
     }
