@@ -155,6 +155,44 @@ mod tests {
     }
 
     #[test]
+    fn every_promised_figure_is_there_once() {
+        let promised = [
+            "write_unary",
+            "write_unary_64",
+            "write_vs_classic",
+            "write_hot",
+            "write_vs_notify",
+            "write_vs_cqrs_es",
+            "write_latency",
+            "write_p99",
+            "write_stream",
+            "write_cpu",
+            "transfer",
+            "read",
+            "read_p99",
+            "read_batch",
+            "lag",
+            "lag_saturated",
+            "read_own_write",
+            "rebuild",
+            "rebuild_all",
+            "long_account",
+            "growth",
+            "many_accounts",
+            "two_writers",
+            "four_shards",
+            "read_under_write",
+            "reimport",
+            "long_snapshot",
+            "size",
+            "redis_size",
+        ];
+        for name in promised {
+            assert_eq!(ALL.iter().filter(|figure| figure.name == name).count(), 1, "{name}");
+        }
+    }
+
+    #[test]
     fn figure_and_baseline_are_measured_with_the_same_callers_one_after_the_other() {
         let series: std::collections::BTreeSet<Series> =
             ALL.iter().flat_map(Figure::needs).collect();

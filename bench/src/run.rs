@@ -51,6 +51,9 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
             Err(error) => {
                 eprintln!("FAILED: {error:#}");
                 failures.push(format!("{error:#}"));
+                if lab.is_none() {
+                    servers.flush_redis().await?; // what it left would burden the next
+                }
             }
         }
     }

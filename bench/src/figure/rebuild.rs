@@ -24,6 +24,8 @@ const ALL: &[View] = &View::ALL;
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// A rebuild that is not done by then hangs.
 const TIMEOUT: Duration = Duration::from_secs(900);
+/// Redis has a lot to do meanwhile.
+const REDIS_TIMEOUT: Duration = Duration::from_secs(30);
 /// In the order in which a reader needs them.
 const COPY: &str =
     "COPY (SELECT * FROM counterfoil.events ORDER BY shard, position) TO STDOUT (FORMAT binary)";
@@ -86,6 +88,7 @@ async fn copy(database_url: &str) -> anyhow::Result<Duration> {
 async fn rebuild(stage: &Stage, views: &[View]) -> anyhow::Result<Duration> {
     let mut config = StoreConfig::new(&stage.redis_url);
     config.key_prefix.clone_from(&stage.key_prefix);
+    config.response_timeout = REDIS_TIMEOUT;
     let (reader, writer) = (Reader::connect(&config).await?, Writer::connect(&config).await?);
     let before = look(&reader, views).await?;
     for view in &before {
