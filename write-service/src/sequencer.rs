@@ -55,10 +55,6 @@ const CONTENDED_FOR: Duration = Duration::from_secs(1);
 /// A batch written during a turn may be so many times larger, because turns are what is scarce then.
 const CONTENDED_BATCH_FACTOR: usize = 4;
 
-/// Fewest commands that are sent behind an append under way. Fewer wait until it has ended: the appends run one after another
-/// anyway, and each has a price of its own, so that small ones in between would only make all wait longer.
-const PIPELINED_MIN: usize = 16;
-
 /// How much the sequencer holds and sends.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
@@ -260,7 +256,7 @@ impl Sequencer {
                 return Ok(());
             }
             let may_take = self.trouble.is_none()
-                && self.ready.len() < self.batch_commands_max()
+                && self.ready.is_empty()
                 && self.under_way.len() < self.batches_under_way_max();
             tokio::select! {
                 biased;
@@ -314,9 +310,7 @@ impl Sequencer {
             let freed = self.lanes.take_freed();
             self.return_to_ready(freed);
             self.take_from_queue();
-            if self.ready.is_empty()
-                || (!self.under_way.is_empty() && self.ready.len() < PIPELINED_MIN)
-            {
+            if self.ready.is_empty() {
                 break;
             }
             if self.is_contended() && !self.has_turn {
