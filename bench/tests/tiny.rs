@@ -31,8 +31,10 @@ fn a_tiny_run_measures_checks_and_leaves_every_report() {
     let names: BTreeSet<&str> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
     assert_eq!(names, figures.into());
     for row in rows {
-        assert!(row["figure_median"].as_f64().unwrap() > 0.0, "{row}");
-        assert!(row["ratio"].as_f64().unwrap() > 0.0, "{row}");
+        // What can be read before its acknowledgement has arrived has no lag.
+        let least = if row["name"] == "lag" { 0.0 } else { f64::MIN_POSITIVE };
+        assert!(row["figure_median"].as_f64().unwrap() >= least, "{row}");
+        assert!(row["ratio"].as_f64().unwrap() >= least, "{row}");
         assert!(row["reached"].is_boolean(), "{row}");
     }
     assert_eq!(report["failures"], Value::Array(Vec::new()));

@@ -194,8 +194,6 @@ impl System {
             .args(arguments)
             .env("DATABASE_URL", &self.database_url)
             .env("REDIS_URL", self.redis.url())
-            .env("WRITE_SERVICE_ADDR", &self.clients.writer_addrs[0])
-            .env("READ_SERVICE_ADDR", &self.clients.reader_addrs[0])
             .output()
             .await
             .unwrap();
