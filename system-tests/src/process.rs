@@ -42,7 +42,8 @@ pub(crate) fn binary_path(name: &str) -> PathBuf {
 impl Process {
     /// Starts `binary` with settings as environment variables; its log goes to a file beside the others of `name`.
     pub(crate) fn start(binary: &'static str, name: &str, settings: Vec<(String, String)>) -> Self {
-        let folder = std::env::temp_dir().join("counterfoil-system-tests");
+        // Beside the binaries: a folder of everybody's would belong to whoever was first.
+        let folder = binary_path(binary).with_file_name("system-tests-logs");
         std::fs::create_dir_all(&folder).unwrap();
         let log = folder.join(format!("{}-{name}.log", std::process::id()));
         let mut process = Self { binary, settings, log, running: None };
