@@ -13,6 +13,7 @@ mod connections;
 mod lanes;
 mod load;
 mod lookup;
+mod reading;
 pub(crate) mod recovery;
 mod settle;
 

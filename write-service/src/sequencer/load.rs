@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use event_store::{Error, LoadedAccount, RecordedEvent};
-use futures::future::BoxFuture;
 use ledger::{Account, AccountId, AccountNumber, AccountState, Event, Shard};
 
 use super::{
     Pending, Sequencer,
     accounts::{CachedAccount, Slot},
     lookup::within,
+    reading::Reading,
 };
 
 /// Most commands that one load serves, so that the accounts it brings fit in the cache many times over.
@@ -29,7 +29,7 @@ struct Running {
     commands: Vec<(Pending, Vec<AccountId>)>,
     epoch: u64,
     learned: Learned,
-    answer: BoxFuture<'static, Result<Vec<ShardAccounts>, Error>>,
+    answer: Reading<Result<Vec<ShardAccounts>, Error>>,
 }
 
 /// What others were found to have written while a load was running. It may be missing in what the load brings.
@@ -71,7 +71,7 @@ impl Loads {
     /// The load that is running, when it has ended. Safe to drop and call again.
     pub(super) async fn finished(&mut self) -> Loaded {
         let Some(running) = &mut self.running else { return std::future::pending().await };
-        let accounts = (&mut running.answer).await;
+        let accounts = running.answer.ended().await;
         let Some(Running { commands, epoch, learned, .. }) = self.running.take() else {
             return std::future::pending().await;
         };
@@ -122,7 +122,7 @@ impl Sequencer {
             by_shard[usize::from(id.shard(identity.shards).get().unsigned_abs())].push(id);
         }
         let reads = connections.reads.clone();
-        let answer = Box::pin(async move {
+        let answer = Reading::begin(async move {
             let mut loaded = Vec::new();
             for (shard, ids) in identity.shards.shards().zip(by_shard) {
                 if !ids.is_empty() {

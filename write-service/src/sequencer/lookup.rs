@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use event_store::{Error, Head, StoredOutcome};
-use futures::future::BoxFuture;
 use ledger::{RequestId, Shard};
 
-use super::{Looked, Pending, Sequencer, settle::Trouble};
+use super::{Looked, Pending, Sequencer, reading::Reading, settle::Trouble};
 use crate::{answer::CommandError, queue::Ticket, replay::stored_answer};
 
 /// Most commands that one look serves.
@@ -25,7 +24,7 @@ pub(super) struct Lookups {
 struct Running {
     commands: Vec<Pending>,
     epoch: u64,
-    answer: BoxFuture<'static, Result<Vec<Seen>, Error>>,
+    answer: Reading<Result<Vec<Seen>, Error>>,
 }
 
 /// How many of the first are so many commands together, or a little more.
@@ -61,7 +60,7 @@ impl Lookups {
     /// The look that is running, when it has ended. Safe to drop and call again.
     pub(super) async fn finished(&mut self) -> LookedUp {
         let Some(running) = &mut self.running else { return std::future::pending().await };
-        let seen = (&mut running.answer).await;
+        let seen = running.answer.ended().await;
         let Some(Running { commands, epoch, .. }) = self.running.take() else {
             return std::future::pending().await;
         };
@@ -93,7 +92,7 @@ impl Sequencer {
             by_shard[usize::from(shard.get().unsigned_abs())].push(pending.request_id());
         }
         let reads = connections.reads.clone();
-        let answer = Box::pin(async move {
+        let answer = Reading::begin(async move {
             let mut seen = Vec::new();
             for (shard, ids) in identity.shards.shards().zip(by_shard) {
                 let (head, outcomes) = reads.outcomes(shard, &ids).await?;

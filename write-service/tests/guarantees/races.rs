@@ -1,12 +1,15 @@
 //! Races with another instance, each step of them arranged: what was read before another one wrote arrives after it.
 
-use crate::support::*;
+use std::time::{Duration, Instant};
+
+use crate::support::{batch::independent, *};
 
 mod shards {
     crate::support::with_one_shard_and_four!(
         a_load_that_was_overtaken_is_not_believed,
         a_load_of_an_account_that_was_opened_meanwhile_is_not_believed,
         a_look_that_was_overtaken_is_not_believed,
+        a_large_load_does_not_hold_up_what_is_read_behind_it,
     );
 }
 
@@ -73,6 +76,31 @@ async fn a_look_that_was_overtaken_is_not_believed(shards: i16) {
     assert_eq!(race.one.refused(call.clone()).await.reason, "ACCOUNT_NOT_FOUND"); // now that is in memory
     let answer = race.overtake(call.clone(), vec![open("new"), call]).await.unwrap();
     assert!(answer.write.replayed, "it was decided by the other: {answer:?}");
+    race.log.judge().await;
+}
+
+/// Its answer is many times what a connection holds for one who does not take it.
+async fn a_large_load_does_not_hold_up_what_is_read_behind_it(shards: i16) {
+    let race = Race::prepare(shards).await;
+    let names: Vec<String> = (0..1_000).map(|number| format!("many-{number}")).collect();
+    let opened: Vec<Call> = names.iter().map(|name| open(name)).collect();
+    race.other.client.batch(independent(&opened)).await.unwrap();
+    let deposits: Vec<Call> = names.iter().map(|name| deposit(name, 1)).collect();
+    race.proxy.keep_reads();
+    let learning = async {
+        race.proxy.until_kept(READ).await;
+        race.other.done(deposit("warm", 1)).await;
+        let given = async {
+            race.proxy.until_kept(READ + 1).await;
+            race.proxy.give_reads();
+        };
+        let begun = Instant::now();
+        tokio::join!(race.one.done(deposit("warm", 1)), given);
+        begun.elapsed()
+    };
+    let (answers, took) = tokio::join!(race.one.client.batch(independent(&deposits)), learning);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(answers.unwrap().0.iter().all(Result::is_ok));
     race.log.judge().await;
 }
 
