@@ -8,11 +8,16 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use event_store::LogReader;
+use futures::StreamExt;
 use ledger::ShardCount;
 use prost::Message;
 use proto::{
-    read, read::read_service_client::ReadServiceClient, types::Money, write,
-    write::write_service_client::WriteServiceClient,
+    read,
+    read::read_service_client::ReadServiceClient,
+    types::Money,
+    write::{
+        self, command::Kind, command_result::Outcome, write_service_client::WriteServiceClient,
+    },
 };
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
@@ -31,8 +36,11 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1200);
 const CATCH_UP_INTERVAL: Duration = Duration::from_millis(5);
 /// With more accounts than this, those that nothing was done to are not checked.
 const CHECKED_MAX: usize = 1_000_000;
-/// Most that `BatchGetBalances` takes.
+/// Most that `BatchGetBalances` and `ExecuteBatch` take.
 const BATCH: usize = 1000;
+const BATCHES_UNDER_WAY: usize = 4;
+/// What a deposit is that only has to be one.
+const SMALL: i64 = 5;
 
 /// How large it is.
 #[derive(Clone, Debug)]
@@ -150,6 +158,43 @@ impl Stage {
         settings.extend(self.size.settings.iter().cloned());
         let log = self.logs.join(format!("{name}-{number}.log"));
         Service::start(name, &self.programs, log, &settings)
+    }
+
+    /// Deposits once on every account through every write-service: one that has been running for a while has its accounts in
+    /// memory, and that is what is measured.
+    pub(crate) async fn warm_up(&mut self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        for addr in self.write_addrs() {
+            let channel = Endpoint::from_shared(format!("http://{addr}"))?.connect().await;
+            let writing = WriteServiceClient::new(channel.context("connect to the write service")?);
+            let numbers: Vec<u32> = (0..self.size.accounts).collect();
+            let batches = numbers.chunks(BATCH).map(|numbers| {
+                let command = |number: &u32| write::Command {
+                    kind: Some(Kind::Deposit(small_deposit(*number))),
+                };
+                let commands = numbers.iter().map(command).collect();
+                let request = write::ExecuteBatchRequest {
+                    mode: write::BatchMode::Independent.into(),
+                    commands,
+                    ..write::ExecuteBatchRequest::default()
+                };
+                let mut writing = writing.clone();
+                async move { writing.execute_batch(request).await }
+            });
+            let mut answers = futures::stream::iter(batches).buffered(BATCHES_UNDER_WAY);
+            while let Some(answer) = answers.next().await {
+                for result in answer.context("deposit once on every account")?.into_inner().results
+                {
+                    let is_applied = matches!(result.outcome, Some(Outcome::Deposit(_)));
+                    ensure!(is_applied, "a deposit of the warm-up was answered with {result:?}");
+                }
+            }
+            self.balances.iter_mut().for_each(|balance| *balance += SMALL);
+        }
+        self.touched.extend(0..self.size.accounts);
+        self.until_caught_up().await?;
+        eprintln!("accounts are in memory after {:.1} s", begun.elapsed().as_secs_f64());
+        Ok(())
     }
 
     /// Makes so many more deposits past the services; no write-service may run meanwhile.
@@ -286,20 +331,24 @@ impl Stage {
         let channel =
             Endpoint::from_shared(format!("http://{}", self.write_addr()))?.connect().await;
         let mut writing = WriteServiceClient::new(channel.context("connect to the write service")?);
-        let amount =
-            Money { currency_code: "EUR".to_owned(), minor_units: 500, ..Money::default() };
-        let request = write::DepositRequest {
-            request_id: Uuid::now_v7().to_string(),
-            account_id: account_id(0),
-            amount: Some(amount),
-            reference: "incoming transfer".to_owned(),
-            ..write::DepositRequest::default()
-        };
-        let deposit = writing.deposit(request).await.context("make a deposit")?.into_inner();
-        self.balances[0] += 500;
+        let deposit = writing.deposit(small_deposit(0)).await.context("make a deposit")?;
+        let deposit = deposit.into_inner();
+        self.balances[0] += SMALL;
         let request = read::GetBalanceRequest { account_id: account_id(0), consistency: None };
         let balance = self.reading().await?.get_balance(request).await.context("read a balance")?;
         let balance = balance.into_inner().encode_to_vec();
         Ok(Answers { deposit: deposit.encode_to_vec(), balance })
+    }
+}
+
+/// A deposit on an account, whatever its use.
+fn small_deposit(account: u32) -> write::DepositRequest {
+    let (currency_code, minor_units) = ("EUR".to_owned(), SMALL);
+    write::DepositRequest {
+        request_id: Uuid::now_v7().to_string(),
+        account_id: account_id(account),
+        amount: Some(Money { currency_code, minor_units, ..Money::default() }),
+        reference: "incoming transfer".to_owned(),
+        ..write::DepositRequest::default()
     }
 }
