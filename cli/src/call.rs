@@ -2,6 +2,7 @@
 
 mod read;
 mod retry;
+mod stream;
 mod write;
 
 use std::time::Duration;
@@ -11,7 +12,8 @@ use tonic::transport::{Channel, Endpoint};
 use crate::failure::Failure;
 
 pub(crate) use read::ReadArgs;
-pub(crate) use retry::{Attempt, Patience, Undelivered, deliver};
+pub(crate) use retry::{Patience, Undelivered, deliver};
+pub(crate) use stream::CommandStream;
 pub(crate) use write::{WriteArgs, own_words, shown_command, sibling_command};
 
 /// A service that is there accepts a connection at once; one that is not should be noticed soon.

@@ -5,10 +5,8 @@
 
 use std::time::Duration;
 
-use proto::write::write_service_client::WriteServiceClient;
 use tokio::time::{Instant, sleep};
-use tonic::{Request, Response, Status, transport::Channel};
-use uuid::Uuid;
+use tonic::Status;
 
 use crate::failure::Refusal;
 
@@ -26,22 +24,6 @@ pub(crate) struct Patience {
     pub(crate) attempt: Duration,
 }
 
-/// One sending of a command.
-pub(crate) struct Attempt {
-    pub(crate) client: WriteServiceClient<Channel>,
-    pub(crate) request_id: String,
-    timeout: Duration,
-}
-
-impl Attempt {
-    /// The message with this attempt's deadline.
-    pub(crate) fn request<M>(&self, message: M) -> Request<M> {
-        let mut request = Request::new(message);
-        request.set_timeout(self.timeout);
-        request
-    }
-}
-
 /// A command without an answer that it was applied.
 #[derive(Debug)]
 pub(crate) enum Undelivered {
@@ -53,28 +35,24 @@ pub(crate) enum Undelivered {
     Unknown(Refusal),
 }
 
-/// Sends the command until it is answered or patience ends.
+/// Sends until there is an answer or patience ends.
 pub(crate) async fn deliver<R>(
-    client: &WriteServiceClient<Channel>,
-    request_id: Uuid,
     patience: Patience,
-    send: impl AsyncFn(Attempt) -> Result<Response<R>, Status>,
+    send: impl AsyncFn() -> Result<R, Status>,
 ) -> Result<R, Undelivered> {
     let begun = Instant::now();
     let mut pause = PAUSE_MIN;
     let mut is_unknown = false;
     loop {
-        let timeout = patience.attempt;
-        let request_id = request_id.to_string();
-        let refusal = match send(Attempt { client: client.clone(), request_id, timeout }).await {
-            Ok(response) => return Ok(response.into_inner()),
+        let refusal = match send().await {
+            Ok(answer) => return Ok(answer),
             Err(status) => Refusal::new(&status),
         };
         if !refusal.is_passing() {
             return Err(Undelivered::Refused(refusal));
         }
         // Once unknown it stays so: a later "not applied" speaks of its own attempt only.
-        is_unknown |= !refusal.is_certainly_not_applied() && !is_never_sent(&refusal);
+        is_unknown |= refusal.may_be_applied();
         if begun.elapsed() + pause >= patience.total {
             return Err(match is_unknown {
                 true => Undelivered::Unknown(refusal),
@@ -84,9 +62,4 @@ pub(crate) async fn deliver<R>(
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
-}
-
-/// No connection came about, so nothing was sent.
-fn is_never_sent(refusal: &Refusal) -> bool {
-    refusal.reason.is_empty() && refusal.message.contains("tcp connect error")
 }

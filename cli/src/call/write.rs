@@ -4,13 +4,10 @@ use std::{borrow::Cow, time::Duration};
 
 use clap::Args;
 use proto::write::write_service_client::WriteServiceClient;
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status, transport::Channel};
 use uuid::Uuid;
 
-use super::{
-    Attempt, Patience, Undelivered, channel,
-    retry::{self},
-};
+use super::{Patience, Undelivered, channel, deliver};
 use crate::{failure::Failure, settings::WriteAddr};
 
 /// One attempt may take so long before it is repeated.
@@ -20,16 +17,32 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Args)]
 pub(crate) struct WriteArgs {
     #[command(flatten)]
-    addr: WriteAddr,
+    pub(crate) addr: WriteAddr,
     /// The command's UUID; give that of an earlier call to repeat it safely [default: a new one]
     #[arg(long, value_name = "UUID")]
-    request_id: Option<Uuid>,
+    pub(crate) request_id: Option<Uuid>,
     /// How long to repeat a command whose outcome is not known
     #[arg(long, default_value = "15s", value_parser = humantime::parse_duration, value_name = "TIME")]
     timeout: Duration,
     /// Print the answer as JSON, with the field names of the contract
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// One sending of a command.
+pub(crate) struct Attempt {
+    pub(crate) client: WriteServiceClient<Channel>,
+    pub(crate) request_id: String,
+    timeout: Duration,
+}
+
+impl Attempt {
+    /// The message with this attempt's deadline.
+    pub(crate) fn request<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        request
+    }
 }
 
 impl WriteArgs {
@@ -41,11 +54,21 @@ impl WriteArgs {
         let addr = self.addr.get();
         let client = WriteServiceClient::new(channel(&addr)?);
         let request_id = self.request_id.unwrap_or_else(Uuid::now_v7);
-        let patience = Patience { total: self.timeout, attempt: ATTEMPT_TIMEOUT };
-        match retry::deliver(&client, request_id, patience, send).await {
+        let patience = self.patience();
+        let attempt = || Attempt {
+            client: client.clone(),
+            request_id: request_id.to_string(),
+            timeout: patience.attempt,
+        };
+        let sent = deliver(patience, async || Ok(send(attempt()).await?.into_inner())).await;
+        match sent {
             Ok(response) => Ok((request_id, response)),
             Err(undelivered) => Err(explain(undelivered, request_id, &addr).in_json(self.json)),
         }
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        Patience { total: self.timeout, attempt: ATTEMPT_TIMEOUT }
     }
 
     /// Another command for the same write service, to be pasted into a shell.

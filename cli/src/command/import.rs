@@ -1,8 +1,11 @@
 //! `counterfoil import`
 //!
 //! The file is read whole and judged first (`file`); then every account's rows are sent in their order, many
-//! accounts at once ([`lane`]), each row under ids that derive from the bank's own number of it ([`request_ids`]), so that
-//! the log alone knows what is done ([`settle`]).
+//! accounts at once ([`lane`]) over one stream ([`bank`]), each row under ids that derive from the bank's own number of it
+//! ([`request_ids`]), so that the log alone knows what is done ([`settle`]).
+//!
+//! A stream keeps the order of an account's commands, but one that is refused does not stop those behind it. So a row is
+//! sent only when what became of the one before it is known.
 
 mod bank;
 mod fields;

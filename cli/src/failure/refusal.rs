@@ -57,9 +57,13 @@ impl Refusal {
         }
     }
 
-    /// Whether it is certain that the command did nothing. Only the service itself can know.
-    pub(crate) fn is_certainly_not_applied(&self) -> bool {
-        self.metadata.get("applied").is_some_and(|applied| applied == "false")
+    /// Whether the command may have done something, or still do. That it has not, only the service itself can know.
+    pub(crate) fn may_be_applied(&self) -> bool {
+        match self.metadata.get("applied") {
+            Some(applied) => applied != "false",
+            // Where no connection came about, nothing was sent.
+            None => !self.reason.is_empty() || !self.message.contains("tcp connect error"),
+        }
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
@@ -176,8 +180,9 @@ mod tests {
 
     #[test]
     fn only_the_service_itself_can_say_that_nothing_was_applied() {
-        assert!(refusal(Code::Unavailable, "LEDGER_UNAVAILABLE").is_certainly_not_applied());
-        assert!(!Refusal::new(&Status::unavailable("connection reset")).is_certainly_not_applied());
+        assert!(!refusal(Code::Unavailable, "LEDGER_UNAVAILABLE").may_be_applied());
+        assert!(Refusal::new(&Status::unavailable("connection reset")).may_be_applied());
+        assert!(!Refusal::new(&Status::unavailable("tcp connect error")).may_be_applied());
     }
 
     #[test]

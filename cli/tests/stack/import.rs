@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     process::{Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,7 +12,13 @@ use dev_servers::{Postgres, Redis};
 use event_store::LogReader;
 use ledger::Shard;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::JoinSet,
+    time::timeout,
+};
 
 use crate::support::{
     Answer, PROGRAM, Stack, Stores, WAIT_MAX, eventually, number, send_signal, statements,
@@ -251,6 +258,63 @@ async fn an_import_goes_on_through_kills_of_postgres_redis_and_itself() {
     }
     let code = importing.wait().unwrap().code();
     assert_eq!(code, Some(1), "one account is refused, and every other row was brought in");
+    complete(&stack);
+    expect_the_banks_state(&stack);
+}
+
+/// Carries connections on to a service until they are cut.
+struct Proxy {
+    addr: String,
+    cut: Arc<Notify>,
+    _tasks: JoinSet<()>,
+}
+
+impl Proxy {
+    async fn start(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let cut = Arc::new(Notify::new());
+        let mut tasks = JoinSet::new();
+        let cuts = cut.clone();
+        tasks.spawn(async move {
+            let mut open = JoinSet::new();
+            loop {
+                tokio::select! {
+                    () = cuts.notified() => open.abort_all(),
+                    Ok((mut client, _)) = listener.accept() => {
+                        let target = target.clone();
+                        open.spawn(async move {
+                            let mut service = TcpStream::connect(target).await.unwrap();
+                            let _ = copy_bidirectional(&mut client, &mut service).await;
+                        });
+                    }
+                }
+            }
+        });
+        Self { addr, cut, _tasks: tasks }
+    }
+}
+
+#[tokio::test]
+async fn an_import_whose_stream_is_cut_again_and_again_loses_and_doubles_nothing() {
+    let stores = Stores::fresh().await;
+    let stack = Stack::start(&stores);
+    let addr = stack.env().into_iter().find(|(name, _)| name == "COUNTERFOIL_WRITE_ADDR");
+    let proxy = Proxy::start(addr.unwrap().1).await;
+    let file = statements();
+    let mut command = stack.command(&["import", file.to_str().unwrap(), "--json"]);
+    command.args(["--concurrency", "16", "--write-addr", &proxy.addr]).stdout(Stdio::piped());
+    let importing = command.spawn().unwrap();
+    for reached in [200, 600, 1000, 1400, 1800] {
+        until_the_log_has(&stores.database_url, reached).await;
+        proxy.cut.notify_one();
+    }
+    let ended = tokio::task::spawn_blocking(|| importing.wait_with_output());
+    let answer = Answer(ended.await.unwrap().unwrap());
+    let report = answer.json();
+    assert_eq!(answer.code(), 1, "{report:#}");
+    let rows = ["applied", "appliedBefore"].map(|name| report[name].as_u64().unwrap());
+    assert_eq!(rows[0] + rows[1], 2785 - 32, "all but those of the account that overdraws");
     complete(&stack);
     expect_the_banks_state(&stack);
 }
