@@ -13,7 +13,7 @@ use crate::failure::Failure;
 
 pub(crate) use read::ReadArgs;
 pub(crate) use retry::{Patience, Undelivered, deliver};
-pub(crate) use stream::CommandStream;
+pub(crate) use stream::{CommandStream, answer_of};
 pub(crate) use write::{WriteArgs, own_words, shown_command, sibling_command};
 
 /// A service that is there accepts a connection at once; one that is not should be noticed soon.

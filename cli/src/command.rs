@@ -4,22 +4,26 @@ mod account;
 mod accounts;
 mod balance;
 mod balances;
+mod batch;
 mod bench;
 mod close;
 mod deposit;
 mod freeze;
 mod healthcheck;
 mod import;
+mod json_line;
 mod latest;
 mod movement;
 mod new_incarnation;
 mod open;
 mod pay_bill;
+mod problems;
 mod rebuild;
 mod set_overdraft_limit;
 mod show;
 mod statement;
 mod status;
+mod stream;
 mod totals;
 mod transaction;
 mod transfer;
@@ -37,6 +41,8 @@ use crate::failure::Failure;
 pub(crate) enum Command {
     Up(up::Up),
     Import(import::Import),
+    Batch(batch::Batch),
+    Stream(stream::Stream),
 
     Open(open::Open),
     Deposit(deposit::Deposit),
@@ -71,6 +77,8 @@ impl Command {
         match self {
             Self::Up(command) => command.run().await,
             Self::Import(command) => command.run().await,
+            Self::Batch(command) => command.run().await,
+            Self::Stream(command) => command.run().await,
             Self::Open(command) => command.run().await,
             Self::Deposit(command) => command.run().await,
             Self::Withdraw(command) => command.run().await,

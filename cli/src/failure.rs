@@ -58,6 +58,14 @@ impl Failure {
         Self { is_json, ..self }
     }
 
+    /// What a service said, to add to it.
+    pub(crate) fn refusal_mut(&mut self) -> Option<&mut Refusal> {
+        match &mut self.kind {
+            Kind::Refused(refusal) => Some(refusal),
+            Kind::Other(_) | Kind::Reported => None,
+        }
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         self.exit_code
     }

@@ -1,11 +1,12 @@
 //! `counterfoil`: runs the whole stack for development, calls the services, imports statements, verifies.
 //!
 //! One file per sub-command in [`command`]; what they share is in [`call`] (reaching the services), [`failure`] (what a
-//! user is told when something goes wrong) and [`output`] (readable and JSON).
+//! user is told when something goes wrong), [`output`] (readable and JSON) and [`contract`] (messages as JSON).
 
 mod amount;
 mod call;
 mod command;
+mod contract;
 mod failure;
 mod output;
 mod settings;

@@ -49,7 +49,12 @@ pub(crate) async fn deliver<R>(
             Err(status) => Refusal::new(&status),
         };
         if !refusal.is_passing() {
-            return Err(Undelivered::Refused(refusal));
+            // That an atomic batch was refused is not kept: it says nothing of an attempt that may still be under way.
+            let says_nothing = is_unknown && refusal.reason == "BATCH_REFUSED";
+            return Err(match says_nothing {
+                true => Undelivered::Unknown(refusal),
+                false => Undelivered::Refused(refusal),
+            });
         }
         // Once unknown it stays so: a later "not applied" speaks of its own attempt only.
         is_unknown |= refusal.may_be_applied();

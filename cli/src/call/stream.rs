@@ -128,7 +128,7 @@ async fn next_answer(
 }
 
 /// What became of one command of a batch or stream: its response, or the status it would have failed with by itself.
-fn answer_of(result: Option<CommandResult>) -> Result<Outcome, Status> {
+pub(crate) fn answer_of(result: Option<CommandResult>) -> Result<Outcome, Status> {
     match result.and_then(|result| result.outcome) {
         Some(Outcome::Error(error)) => {
             let details = error.encode_to_vec().into();

@@ -35,7 +35,7 @@ use report::Report;
 use request_ids::RequestIds;
 use settle::Settling;
 
-/// A row that is overtaken by so many others has either been lost or meets a service in trouble.
+/// A stream that is silent for so long while an answer is due is lost, or the service is in trouble.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Imports bank statements from a CSV file.

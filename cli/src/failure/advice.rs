@@ -20,6 +20,9 @@ pub(super) fn advice(reason: &str) -> Option<&'static str> {
             "withdraw or transfer what is left, then close it with a new request id"
         }
         "CURRENCY_MISMATCH" => "use the account's currency; Counterfoil does not exchange",
+        "BATCH_REFUSED" => {
+            "no command of the batch was applied: put right what is refused, and send all of it again"
+        }
         "VERSION_CONFLICT" => {
             "somebody else changed the account: look at it again, then decide with its present version and a new \
              request id"

@@ -1,6 +1,7 @@
 //! `counterfoil` with real services and stores.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+mod batch;
 mod calls;
 mod import;
 mod operate;

@@ -1,6 +1,6 @@
 //! Reading a whole file, before anything of it is sent.
 
-use std::{collections::HashMap, fmt};
+use std::collections::HashMap;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
@@ -8,25 +8,7 @@ use super::{
     fields::{Columns, Line},
     row::AccountRows,
 };
-
-/// So many problems tell what is wrong with a file.
-const PROBLEMS_SHOWN_MAX: usize = 50;
-
-/// All that is wrong with a file, by line.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Problems(Vec<(u64, String)>);
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (line, problem) in self.0.iter().take(PROBLEMS_SHOWN_MAX) {
-            writeln!(f, "line {line}: {problem}")?;
-        }
-        match self.0.len().checked_sub(PROBLEMS_SHOWN_MAX) {
-            Some(more @ 1..) => writeln!(f, "and {more} more"),
-            _ => Ok(()),
-        }
-    }
-}
+use crate::command::problems::Problems;
 
 /// The accounts in the order in which they first appear, each with its rows in the order of the file.
 pub(super) fn read(text: &[u8]) -> Result<Vec<AccountRows>, Problems> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::command::problems::SHOWN_MAX;
 
 const HEADING: &str =
     "transaction,account,date,command,currency,minor_units,counterparty,reference,balance_after";
@@ -108,7 +109,7 @@ fn a_heading_that_is_misspelt_or_not_whole_is_refused() {
 fn a_file_full_of_problems_shows_enough_of_them() {
     let rows = "x,-,,,,,,,\n".repeat(100);
     let problems = problems(&format!("{HEADING}\n{rows}"));
-    assert_eq!(problems.len(), PROBLEMS_SHOWN_MAX + 1);
+    assert_eq!(problems.len(), SHOWN_MAX + 1);
     assert!(problems.last().unwrap().starts_with("and "));
 }
 
