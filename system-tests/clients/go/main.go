@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"reflect"
@@ -61,8 +62,13 @@ type refusal struct {
 	wrong []*errdetails.BadRequest_FieldViolation
 }
 
-func readRefusal(err error) (found refusal) {
-	refused := status.Convert(err) // code OK if there was no error
+// readRefusal reads the error of a call; the code is OK if there was none.
+func readRefusal(err error) refusal {
+	return readStatus(status.Convert(err))
+}
+
+// readStatus also reads status.FromProto of an error within a batch.
+func readStatus(refused *status.Status) (found refusal) {
 	found.code = refused.Code()
 	for _, detail := range refused.Details() {
 		switch detail := detail.(type) {
@@ -96,6 +102,29 @@ func say(what, format string, values ...any) {
 
 func eur(cents int64) *typev1.Money {
 	return &typev1.Money{CurrencyCode: "EUR", MinorUnits: cents}
+}
+
+// streamed sends all on one stream, and returns the answers, which come in the same order.
+func streamed(ctx context.Context, write writev1.WriteServiceClient, commands []*writev1.Command) (
+	results []*writev1.CommandResult) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	stream := must(write.ExecuteStream(ctx))
+	go func() { // many may be outstanding, if answers are read meanwhile
+		for _, command := range commands {
+			if stream.Send(&writev1.ExecuteStreamRequest{Command: command}) != nil {
+				return // Recv says why
+			}
+		}
+		stream.CloseSend()
+	}()
+	for {
+		answer, err := stream.Recv()
+		if err == io.EOF {
+			return results
+		}
+		results = append(results, must(answer, err).Result)
+	}
 }
 
 func main() {
@@ -174,4 +203,54 @@ func main() {
 		say("wrong", "%s: %s, %s", violation.Field, violation.Reason, violation.Description)
 	}
 	expect("wrong fields", fields, []string{"request_id", "amount.minor_units"})
+
+	// Several commands in one call, each by itself: one that is refused does not stop those after it.
+	depositToBob := func(requestID string, cents int64) *writev1.Command {
+		return &writev1.Command{Kind: &writev1.Command_Deposit{
+			Deposit: &writev1.DepositRequest{RequestId: requestID, AccountId: bob, Amount: eur(cents)}}}
+	}
+	withdrawFromBob := func(requestID string, cents int64) *writev1.Command {
+		return &writev1.Command{Kind: &writev1.Command_Withdraw{
+			Withdraw: &writev1.WithdrawRequest{RequestId: requestID, AccountId: bob, Amount: eur(cents)}}}
+	}
+	batch := must(write.ExecuteBatch(ctx, &writev1.ExecuteBatchRequest{Mode: writev1.BatchMode_BATCH_MODE_INDEPENDENT,
+		Commands: []*writev1.Command{depositToBob(uuid.NewString(), 5_00), withdrawFromBob(uuid.NewString(), 90_00),
+			depositToBob(uuid.NewString(), 1_00)}}))
+	expect("number of results", len(batch.Results), 3)
+	expect("the first result", batch.Results[0].GetDeposit() != nil, true)
+	second := readStatus(status.FromProto(batch.Results[1].GetError()))
+	expect("reason", second.info.GetReason(), "INSUFFICIENT_FUNDS")
+	third := batch.Results[2].GetDeposit().GetAccount().GetBalance()
+	expect("balance", third.GetMinorUnits(), int64(36_00))
+	say("batch", "deposit, %s, deposit: %s has %s", second.info.Reason, bob, third.Display)
+
+	// All or none: the commands have no request_id, the batch has one. Refused, nothing of it is kept.
+	atomic := &writev1.ExecuteBatchRequest{Mode: writev1.BatchMode_BATCH_MODE_ATOMIC, RequestId: uuid.NewString(),
+		Commands: []*writev1.Command{depositToBob("", 4_00), withdrawFromBob("", 90_00)}}
+	_, err = write.ExecuteBatch(ctx, atomic)
+	none := readRefusal(err)
+	expect("code", none.code, codes.FailedPrecondition)
+	expect("reason", none.info.GetReason(), "BATCH_REFUSED")
+	expect("refused command", []string{none.info.Metadata["index"], none.info.Metadata["command_reason"]},
+		[]string{"1", "INSUFFICIENT_FUNDS"})
+	atomic.Commands[1] = withdrawFromBob("", 40_00)
+	all := must(write.ExecuteBatch(ctx, atomic))
+	fresh = &readv1.ReadConsistency{Requirement: &readv1.ReadConsistency_AtLeastAsFresh{
+		AtLeastAsFresh: all.ConsistencyToken}}
+	balance = must(read.GetBalance(ctx, &readv1.GetBalanceRequest{AccountId: bob, Consistency: fresh}))
+	expect("balance", balance.Balance.MinorUnits, int64(0))
+	say("all of it", "%s, then applied: %s has %s", none.info.Reason, bob, balance.Balance.Display)
+
+	// Commands as they come: answers come in the order sent.
+	var deposits []*writev1.Command
+	for cents := int64(1); cents <= 100; cents++ {
+		deposits = append(deposits, depositToBob(uuid.NewString(), cents))
+	}
+	results := streamed(ctx, write, deposits)
+	expect("number of answers", len(results), len(deposits))
+	for index, result := range results {
+		expect("amount", result.GetDeposit().GetTransaction().GetAmount().GetMinorUnits(), int64(index+1))
+	}
+	last := results[len(results)-1].GetDeposit().Account.Balance
+	say("stream", "%d deposits: %s has %s", len(results), bob, last.Display)
 }

@@ -124,3 +124,41 @@ expect "wrong fields" "$(jq -r '[.fieldViolations[].field] | sort | join(" ")' <
     "amount.minor_units request_id"
 jq -r '.fieldViolations[] | "\(.field): \(.reason), \(.description)"' <<<"$wrong" |
     while read -r line; do say wrong "$line"; done
+
+# Several commands in one call, each by itself: one that is refused does not stop those after it.
+# moved_by_bob <deposit|withdraw> <cents> [<request id>]
+moved_by_bob() { printf '{"%s": {"request_id": "%s", "account_id": "%s", "amount": %s}}' "$1" "${3:-}" "$bob" "$(eur "$2")"; }
+batch=$(write_service ExecuteBatch <<JSON
+{"mode": "BATCH_MODE_INDEPENDENT", "commands": [$(moved_by_bob deposit 500 "$(new_id)"),
+  $(moved_by_bob withdraw 9000 "$(new_id)"), $(moved_by_bob deposit 100 "$(new_id)")]}
+JSON
+)
+expect outcomes "$(jq -r '[.results[] | keys[]] | join(" ")' <<<"$batch")" "deposit error deposit"
+reason=$(jq '.results[1].error' <<<"$batch" | detail ErrorInfo | jq -r .reason)
+expect reason "$reason" INSUFFICIENT_FUNDS
+after=$(jq '.results[2].deposit.account.balance' <<<"$batch")
+expect balance "$(jq -r .minorUnits <<<"$after")" 3600
+say batch "deposit, $reason, deposit: $bob has $(jq -r .display <<<"$after")"
+
+# All or none: the commands have no request_id, the batch has one. Refused, nothing of it is kept.
+atomic_id=$(new_id)
+atomic() {
+    printf '{"mode": "BATCH_MODE_ATOMIC", "request_id": "%s", "commands": [%s, %s]}' "$atomic_id" \
+        "$(moved_by_bob deposit 400)" "$(moved_by_bob withdraw "$1")"
+}
+status=$(refusal "$FAILED_PRECONDITION" ExecuteBatch < <(atomic 9000))
+info=$(detail ErrorInfo <<<"$status")
+expect reason "$(jq -r '"\(.reason) \(.metadata.index) \(.metadata.command_reason)"' <<<"$info")" \
+    "BATCH_REFUSED 1 INSUFFICIENT_FUNDS"
+all=$(write_service ExecuteBatch < <(atomic 4000))
+fresh="{\"at_least_as_fresh\": $(jq .consistencyToken <<<"$all")}"
+balance=$(read_service GetBalance <<<"{\"account_id\": \"$bob\", \"consistency\": $fresh}")
+expect balance "$(jq -r .balance.minorUnits <<<"$balance")" 0
+say "all of it" "$(jq -r .reason <<<"$info"), then applied: $bob has $(jq -r .balance.display <<<"$balance")"
+
+# Commands as they come: many may be outstanding, and answers come in the order sent.
+answers=$(for cents in 1 2 3 4 5; do
+    echo "{\"command\": $(moved_by_bob deposit "$cents" "$(new_id)")}"
+done | write_service ExecuteStream)
+expect amounts "$(jq -rs '[.[].result.deposit.transaction.amount.minorUnits] | join(" ")' <<<"$answers")" "1 2 3 4 5"
+say stream "5 deposits: $bob has $(jq -rs '.[-1].result.deposit.account.balance.display' <<<"$answers")"

@@ -42,6 +42,16 @@ function call(client, method, request) {
   });
 }
 
+// Sends all on one stream, and gives the answers, which come in the same order.
+async function streamed(client, method, requests) {
+  const stream = client[method]({ deadline: Date.now() + DEADLINE_MS });
+  for (const request of requests) stream.write(request);
+  stream.end();
+  const answers = [];
+  for await (const answer of stream) answers.push(answer);
+  return answers;
+}
+
 // A client for a server that is ready.
 async function connect(Client, service, address) {
   const credentials = grpc.credentials.createInsecure();
@@ -52,18 +62,23 @@ async function connect(Client, service, address) {
   return new Client(address, credentials, { 'grpc.service_config': RETRY_UNAVAILABLE });
 }
 
+// The details of a google.rpc.Status, by the name of their type.
+function detailsOf(status) {
+  const details = {};
+  for (const { type_url: typeUrl, value } of status.details) {
+    const type = typeUrl.slice(typeUrl.lastIndexOf('/') + 1);
+    details[type] = definition[type].deserialize(value);
+  }
+  return details;
+}
+
 // Sends what must be refused; gives the code and the details by the name of their type.
 async function refusal(client, method, request) {
   const error = await call(client, method, request).then(
     () => { throw new Error(`${method} was accepted, and should have been refused`); }, (refused) => refused);
   if (!error.metadata) throw error;
   const [status] = error.metadata.get('grpc-status-details-bin');
-  const details = {};
-  for (const { type_url: typeUrl, value } of definition['google.rpc.Status'].deserialize(status).details) {
-    const type = typeUrl.slice(typeUrl.lastIndexOf('/') + 1);
-    details[type] = definition[type].deserialize(value);
-  }
-  return { code: error.code, details };
+  return { code: error.code, details: detailsOf(definition['google.rpc.Status'].deserialize(status)) };
 }
 
 function expect(what, found, expected) {
@@ -150,6 +165,49 @@ async function main() {
   const wrong = bad.details['google.rpc.BadRequest'].field_violations;
   expect('wrong fields', wrong.map(({ field }) => field).sort(), ['amount.minor_units', 'request_id']);
   for (const { field, reason, description } of wrong) say('wrong', `${field}: ${reason}, ${description}`);
+
+  // Several commands in one call, each by itself: one that is refused does not stop those after it.
+  const depositToBob = (cents, own = {}) => ({ deposit: { account_id: bob, amount: eur(cents), ...own } });
+  const withdrawFromBob = (cents, own = {}) => ({ withdraw: { account_id: bob, amount: eur(cents), ...own } });
+  const { results } = await call(write, 'ExecuteBatch', {
+    mode: 'BATCH_MODE_INDEPENDENT',
+    commands: [
+      depositToBob(5_00, { request_id: randomUUID() }), withdrawFromBob(90_00, { request_id: randomUUID() }),
+      depositToBob(1_00, { request_id: randomUUID() }),
+    ],
+  });
+  expect('outcomes', results.map((result) => Object.keys(result)), [['deposit'], ['error'], ['deposit']]);
+  const { reason } = detailsOf(results[1].error)['google.rpc.ErrorInfo'];
+  expect('reason', reason, 'INSUFFICIENT_FUNDS');
+  const after = results[2].deposit.account.balance;
+  expect('balance', after.minor_units, '3600');
+  say('batch', `deposit, ${reason}, deposit: ${bob} has ${after.display}`);
+
+  // All or none: the commands have no request_id, the batch has one. Refused, nothing of it is kept.
+  const atomic = { mode: 'BATCH_MODE_ATOMIC', request_id: randomUUID() };
+  const none = await refusal(write, 'ExecuteBatch', {
+    ...atomic, commands: [depositToBob(4_00), withdrawFromBob(90_00)],
+  });
+  expect('code', none.code, grpc.status.FAILED_PRECONDITION);
+  const why = none.details['google.rpc.ErrorInfo'];
+  expect('reason', why.reason, 'BATCH_REFUSED');
+  expect('refused command', [why.metadata.index, why.metadata.command_reason], ['1', 'INSUFFICIENT_FUNDS']);
+  const all = await call(write, 'ExecuteBatch', {
+    ...atomic, commands: [depositToBob(4_00), withdrawFromBob(40_00)],
+  });
+  const spent = await call(read, 'GetBalance', {
+    account_id: bob, consistency: { at_least_as_fresh: all.consistency_token },
+  });
+  expect('balance', spent.balance.minor_units, '0');
+  say('all of it', `${why.reason}, then applied: ${bob} has ${spent.balance.display}`);
+
+  // Commands as they come: many may be outstanding, and answers come in the order sent.
+  const amounts = Array.from({ length: 100 }, (_, index) => String(index + 1));
+  const answers = await streamed(write, 'ExecuteStream',
+    amounts.map((cents) => ({ command: depositToBob(cents, { request_id: randomUUID() }) })));
+  const deposits = answers.map(({ result }) => result.deposit);
+  expect('amounts', deposits.map(({ transaction }) => transaction.amount.minor_units), amounts);
+  say('stream', `${deposits.length} deposits: ${bob} has ${deposits.at(-1).account.balance.display}`);
 
   write.close();
   read.close();

@@ -36,18 +36,23 @@ def connect(variable, default, service):
     return channel
 
 
+def details_of(status):
+    """The details of a google.rpc.Status, by their type."""
+    details = {}
+    for packed in status.details:
+        for kind in (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest,
+                     error_details_pb2.PreconditionFailure):
+            if packed.Is(kind.DESCRIPTOR):
+                details[kind] = kind.FromString(packed.value)
+    return details
+
+
 def refusal(rpc, request):
     """Sends what must be refused; gives the code and the details by their type."""
     try:
         rpc(request, timeout=DEADLINE_SECONDS)
     except grpc.RpcError as error:
-        details = {}
-        for packed in rpc_status.from_call(error).details:
-            for kind in (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest,
-                         error_details_pb2.PreconditionFailure):
-                if packed.Is(kind.DESCRIPTOR):
-                    details[kind] = kind.FromString(packed.value)
-        return error.code(), details
+        return error.code(), details_of(rpc_status.from_call(error))
     sys.exit(f"surprise: {request} was accepted, and should have been refused")
 
 
@@ -141,6 +146,47 @@ def main():
     expect("wrong fields", sorted(wrong), ["amount.minor_units", "request_id"])
     for field, violation in wrong.items():
         say("wrong", f"{field}: {violation.reason}, {violation.description}")
+
+    # Several commands in one call, each by itself: one that is refused does not stop those after it.
+    def deposit_to_bob(cents, **own):
+        return write_v1.Command(deposit=write_v1.DepositRequest(account_id=bob, amount=eur(cents), **own))
+
+    def withdraw_from_bob(cents, **own):
+        return write_v1.Command(withdraw=write_v1.WithdrawRequest(account_id=bob, amount=eur(cents), **own))
+
+    batch = write.ExecuteBatch(write_v1.ExecuteBatchRequest(
+        mode=write_v1.BATCH_MODE_INDEPENDENT,
+        commands=[deposit_to_bob(5_00, request_id=request_id()), withdraw_from_bob(90_00, request_id=request_id()),
+                  deposit_to_bob(1_00, request_id=request_id())]), timeout=DEADLINE_SECONDS)
+    expect("outcomes", [result.WhichOneof("outcome") for result in batch.results], ["deposit", "error", "deposit"])
+    reason = details_of(batch.results[1].error)[error_details_pb2.ErrorInfo].reason
+    expect("reason", reason, "INSUFFICIENT_FUNDS")
+    balance = batch.results[2].deposit.account.balance
+    expect("balance", balance.minor_units, 36_00)
+    say("batch", f"deposit, {reason}, deposit: {bob} has {balance.display}")
+
+    # All or none: the commands have no request_id, the batch has one. Refused, nothing of it is kept.
+    atomic = write_v1.ExecuteBatchRequest(
+        mode=write_v1.BATCH_MODE_ATOMIC, request_id=request_id(),
+        commands=[deposit_to_bob(4_00), withdraw_from_bob(90_00)])
+    code, details = refusal(write.ExecuteBatch, atomic)
+    expect("code", code, grpc.StatusCode.FAILED_PRECONDITION)
+    reason = details[error_details_pb2.ErrorInfo]
+    expect("reason", reason.reason, "BATCH_REFUSED")
+    expect("refused command", (reason.metadata["index"], reason.metadata["command_reason"]), ("1", "INSUFFICIENT_FUNDS"))
+    atomic.commands[1].withdraw.amount.minor_units = 40_00
+    batch = write.ExecuteBatch(atomic, timeout=DEADLINE_SECONDS)
+    fresh = read_v1.ReadConsistency(at_least_as_fresh=batch.consistency_token)
+    balance = read.GetBalance(read_v1.GetBalanceRequest(account_id=bob, consistency=fresh), timeout=DEADLINE_SECONDS)
+    expect("balance", balance.balance.minor_units, 0)
+    say("all of it", f"{reason.reason}, then applied: {bob} has {balance.balance.display}")
+
+    # Commands as they come: many may be outstanding, and answers come in the order sent.
+    commands = [deposit_to_bob(cents, request_id=request_id()) for cents in range(1, 101)]
+    sent = (write_v1.ExecuteStreamRequest(command=command) for command in commands)
+    answers = [answer.result for answer in write.ExecuteStream(sent, timeout=DEADLINE_SECONDS)]
+    expect("amounts", [answer.deposit.transaction.amount.minor_units for answer in answers], list(range(1, 101)))
+    say("stream", f"{len(answers)} deposits: {bob} has {answers[-1].deposit.account.balance.display}")
 
 
 if __name__ == "__main__":

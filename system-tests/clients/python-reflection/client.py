@@ -36,25 +36,39 @@ class Server:
 
     def call(self, method, fields, service=None):
         service = service or self.service
+        request, codec = self.codec(service, method)
+        send = self.channel.unary_unary(f"/{service}/{method}", **codec)
+        return send(request(fields), timeout=DEADLINE_SECONDS)
+
+    def stream(self, method, all_fields):
+        """Sends as fast as the service takes them, and gives answers as they come."""
+        request, codec = self.codec(self.service, method)
+        send = self.channel.stream_stream(f"/{self.service}/{method}", **codec)
+        return send((request(fields) for fields in all_fields), timeout=DEADLINE_SECONDS)
+
+    def codec(self, service, method):
+        """How requests are made from dictionaries, and how both kinds of messages become bytes and back."""
         described = self.pool.FindServiceByName(service).FindMethodByName(method)
-        request = json_format.ParseDict(fields, GetMessageClass(described.input_type)())
-        send = self.channel.unary_unary(
-            f"/{service}/{method}",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=GetMessageClass(described.output_type).FromString)
-        return send(request, timeout=DEADLINE_SECONDS)
+        request_class = GetMessageClass(described.input_type)
+        codec = {"request_serializer": lambda message: message.SerializeToString(),
+                 "response_deserializer": GetMessageClass(described.output_type).FromString}
+        return lambda fields: json_format.ParseDict(fields, request_class()), codec
+
+    def details(self, status):
+        """The details of a google.rpc.Status, by the name of their type."""
+        details = {}
+        for packed in status.details:
+            message = GetMessageClass(self.pool.FindMessageTypeByName(packed.TypeName()))()
+            packed.Unpack(message)
+            details[packed.TypeName()] = message
+        return details
 
     def refusal(self, method, fields):
         """Sends what must be refused; gives the status and its details by the name of their type."""
         try:
             self.call(method, fields)
         except grpc.RpcError as error:
-            details = {}
-            for packed in rpc_status.from_call(error).details:
-                message = GetMessageClass(self.pool.FindMessageTypeByName(packed.TypeName()))()
-                packed.Unpack(message)
-                details[packed.TypeName()] = message
-            return error, details
+            return error, self.details(rpc_status.from_call(error))
         sys.exit(f"surprise: {method} was accepted, and should have been refused")
 
 
@@ -145,6 +159,43 @@ def main():
     expect("wrong fields", sorted(wrong), ["amount.minor_units", "request_id"])
     for field, violation in wrong.items():
         say("wrong", f"{field}: {violation.reason}, {violation.description}")
+
+    # Several commands in one call, each by itself: one that is refused does not stop those after it.
+    def deposit_to_bob(cents, **own):
+        return {"deposit": {"account_id": bob, "amount": eur(cents), **own}}
+
+    def withdraw_from_bob(cents, **own):
+        return {"withdraw": {"account_id": bob, "amount": eur(cents), **own}}
+
+    batch = write.call("ExecuteBatch", {"mode": "BATCH_MODE_INDEPENDENT", "commands": [
+        deposit_to_bob(5_00, request_id=request_id()), withdraw_from_bob(90_00, request_id=request_id()),
+        deposit_to_bob(1_00, request_id=request_id())]})
+    expect("outcomes", [result.WhichOneof("outcome") for result in batch.results], ["deposit", "error", "deposit"])
+    reason = write.details(batch.results[1].error)["google.rpc.ErrorInfo"].reason
+    expect("reason", reason, "INSUFFICIENT_FUNDS")
+    balance = batch.results[2].deposit.account.balance
+    expect("balance", balance.minor_units, 36_00)
+    say("batch", f"deposit, {reason}, deposit: {bob} has {balance.display}")
+
+    # All or none: the commands have no request_id, the batch has one. Refused, nothing of it is kept.
+    atomic = {"mode": "BATCH_MODE_ATOMIC", "request_id": request_id()}
+    error, details = write.refusal("ExecuteBatch", {
+        **atomic, "commands": [deposit_to_bob(4_00), withdraw_from_bob(90_00)]})
+    expect("code", error.code(), grpc.StatusCode.FAILED_PRECONDITION)
+    reason = details["google.rpc.ErrorInfo"]
+    expect("reason", reason.reason, "BATCH_REFUSED")
+    expect("refused command", (reason.metadata["index"], reason.metadata["command_reason"]), ("1", "INSUFFICIENT_FUNDS"))
+    batch = write.call("ExecuteBatch", {**atomic, "commands": [deposit_to_bob(4_00), withdraw_from_bob(40_00)]})
+    fresh = {"at_least_as_fresh": batch.consistency_token}
+    balance = read.call("GetBalance", {"account_id": bob, "consistency": fresh})
+    expect("balance", balance.balance.minor_units, 0)
+    say("all of it", f"{reason.reason}, then applied: {bob} has {balance.balance.display}")
+
+    # Commands as they come: many may be outstanding, and answers come in the order sent.
+    commands = [deposit_to_bob(cents, request_id=request_id()) for cents in range(1, 101)]
+    answers = [answer.result for answer in write.stream("ExecuteStream", ({"command": one} for one in commands))]
+    expect("amounts", [answer.deposit.transaction.amount.minor_units for answer in answers], list(range(1, 101)))
+    say("stream", f"{len(answers)} deposits: {bob} has {answers[-1].deposit.account.balance.display}")
 
 
 if __name__ == "__main__":

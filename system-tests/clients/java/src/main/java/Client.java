@@ -23,6 +23,7 @@ import io.grpc.health.v1.HealthCheckRequest;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.health.v1.HealthGrpc;
 import io.grpc.protobuf.StatusProto;
+import io.grpc.stub.StreamObserver;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -30,7 +31,10 @@ import java.util.Objects;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.LongStream;
 
 /** A household's money through Counterfoil, with classes that Maven generates from the contract. */
 public final class Client {
@@ -99,6 +103,84 @@ public final class Client {
 
     private static Money eur(long cents) {
         return Money.newBuilder().setCurrencyCode("EUR").setMinorUnits(cents).build();
+    }
+
+    private static Command depositTo(String accountId, String requestId, long cents) {
+        return Command.newBuilder().setDeposit(DepositRequest.newBuilder().setRequestId(requestId)
+                .setAccountId(accountId).setAmount(eur(cents))).build();
+    }
+
+    private static Command withdrawFrom(String accountId, String requestId, long cents) {
+        return Command.newBuilder().setWithdraw(WithdrawRequest.newBuilder().setRequestId(requestId)
+                .setAccountId(accountId).setAmount(eur(cents))).build();
+    }
+
+    /** Sends all on one stream, and gives the answers, which come in the same order. */
+    private static List<CommandResult> streamed(ManagedChannel channel, List<Command> commands) throws Exception {
+        var results = new ArrayList<CommandResult>();
+        var ended = new CompletableFuture<List<CommandResult>>();
+        var requests = WriteServiceGrpc.newStub(channel).executeStream(new StreamObserver<ExecuteStreamResponse>() {
+            @Override
+            public void onNext(ExecuteStreamResponse answer) {
+                results.add(answer.getResult());
+            }
+
+            @Override
+            public void onError(Throwable error) {
+                ended.completeExceptionally(error);
+            }
+
+            @Override
+            public void onCompleted() {
+                ended.complete(results);
+            }
+        });
+        for (Command command : commands) {
+            requests.onNext(ExecuteStreamRequest.newBuilder().setCommand(command).build());
+        }
+        requests.onCompleted();
+        return ended.get();
+    }
+
+    private static void runSeveral(ManagedChannel writeChannel, ReadServiceGrpc.ReadServiceBlockingStub read,
+            String bob) throws Exception {
+        var write = WriteServiceGrpc.newBlockingStub(writeChannel);
+
+        // Several commands in one call, each by itself: one that is refused does not stop those after it.
+        var batch = write.executeBatch(ExecuteBatchRequest.newBuilder().setMode(BatchMode.BATCH_MODE_INDEPENDENT)
+                .addCommands(depositTo(bob, requestId(), 5_00)).addCommands(withdrawFrom(bob, requestId(), 90_00))
+                .addCommands(depositTo(bob, requestId(), 1_00)).build());
+        expect("outcomes", batch.getResultsList().stream().map(result -> result.getOutcomeCase().name()).toList(),
+                List.of("DEPOSIT", "ERROR", "DEPOSIT"));
+        String reason = detail(batch.getResults(1).getError(), ErrorInfo.class).getReason();
+        expect("reason", reason, "INSUFFICIENT_FUNDS");
+        Money after = batch.getResults(2).getDeposit().getAccount().getBalance();
+        expect("balance", after.getMinorUnits(), 36_00L);
+        say("batch", "deposit, %s, deposit: %s has %s", reason, bob, after.getDisplay());
+
+        // All or none: the commands have no request_id, the batch has one. Refused, nothing of it is kept.
+        var atomic = ExecuteBatchRequest.newBuilder().setMode(BatchMode.BATCH_MODE_ATOMIC).setRequestId(requestId())
+                .addCommands(depositTo(bob, "", 4_00)).addCommands(withdrawFrom(bob, "", 90_00));
+        Status none = refusal(() -> write.executeBatch(atomic.build()));
+        expect("code", none.getCode(), io.grpc.Status.Code.FAILED_PRECONDITION.value());
+        ErrorInfo why = detail(none, ErrorInfo.class);
+        expect("reason", why.getReason(), "BATCH_REFUSED");
+        expect("refused command", why.getMetadataOrThrow("index") + " " + why.getMetadataOrThrow("command_reason"),
+                "1 INSUFFICIENT_FUNDS");
+        var all = write.executeBatch(atomic.setCommands(1, withdrawFrom(bob, "", 40_00)).build());
+        var fresh = ReadConsistency.newBuilder().setAtLeastAsFresh(all.getConsistencyToken()).build();
+        var balance = read.getBalance(GetBalanceRequest.newBuilder().setAccountId(bob).setConsistency(fresh).build());
+        expect("balance", balance.getBalance().getMinorUnits(), 0L);
+        say("all of it", "%s, then applied: %s has %s", why.getReason(), bob, balance.getBalance().getDisplay());
+
+        // Commands as they come: many may be outstanding, and answers come in the order sent.
+        var deposits = LongStream.rangeClosed(1, 100).mapToObj(cents -> depositTo(bob, requestId(), cents)).toList();
+        var answers = streamed(writeChannel, deposits).stream().map(CommandResult::getDeposit).toList();
+        expect("amounts",
+                answers.stream().map(answer -> answer.getTransaction().getAmount().getMinorUnits()).toList(),
+                LongStream.rangeClosed(1, 100).boxed().toList());
+        say("stream", "%d deposits: %s has %s", answers.size(), bob,
+                answers.get(answers.size() - 1).getAccount().getBalance().getDisplay());
     }
 
     private static void run(ManagedChannel writeChannel, ManagedChannel readChannel) throws Exception {
@@ -183,6 +265,8 @@ public final class Client {
             say("wrong", "%s: %s, %s", violation.getField(), violation.getReason(), violation.getDescription());
         }
         expect("wrong fields", fields.toString(), "[amount.minor_units, request_id]");
+
+        runSeveral(writeChannel, read, bob);
     }
 
     public static void main(String[] arguments) throws Exception {
@@ -192,7 +276,7 @@ public final class Client {
             run(write, read);
             write.shutdownNow();
             read.shutdownNow();
-        } catch (StatusRuntimeException | AssertionError surprise) {
+        } catch (StatusRuntimeException | ExecutionException | AssertionError surprise) {
             Throwable cause = surprise.getCause();
             System.err.println("surprise: " + surprise.getMessage() + (cause == null ? "" : ": " + cause.getMessage()));
             System.exit(1);
