@@ -55,7 +55,7 @@ pub(crate) struct Import {
     #[arg(long)]
     retry_refused: bool,
     /// How many accounts are worked on at once; the rows of one account go one after another
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=10_000), value_name = "NUMBER")]
+    #[arg(long, default_value_t = 1_024, value_parser = clap::value_parser!(u16).range(1..=10_000), value_name = "NUMBER")]
     concurrency: u16,
     /// How long to repeat a row that is not answered before its account is given up
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME")]
