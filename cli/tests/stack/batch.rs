@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Answer, PROGRAM, Stack, Stores, send_signal};
+use crate::support::{Answer, PROGRAM, Proxy, Stack, Stores, send_signal, until_the_log_has};
 
 /// A request id that is the same for the same number.
 fn id(number: usize) -> String {
@@ -100,6 +100,29 @@ async fn more_commands_than_a_batch_takes_are_sent_in_several_and_have_one_token
     let answer = answer.json();
     assert_eq!(answer["results"][2_500]["deposit"]["account"]["balance"]["display"], "25.00");
     assert_eq!(balance(&stack, "alice", answer["consistencyToken"].as_str().unwrap()), "25.00");
+}
+
+#[tokio::test]
+async fn a_file_whose_connection_is_cut_again_and_again_is_applied_once() {
+    let stores = Stores::fresh().await;
+    let stack = Stack::start(&stores);
+    let proxy = Proxy::before_the_write_service(&stack).await;
+    let deposits = (2..=10_001).map(|number| moved(number, "deposit", "alice", 1));
+    let lines: Vec<String> = [open(1, "alice")].into_iter().chain(deposits).collect();
+    let (_folder, path) = file(&lines);
+    let mut command = stack.command(&["batch", path.to_str().unwrap(), "--json"]);
+    command.args(["--write-addr", &proxy.addr]).stdout(Stdio::piped());
+    let sending = command.spawn().unwrap();
+    for reached in [500, 3_500, 7_000] {
+        until_the_log_has(&stores.database_url, reached).await;
+        proxy.cut();
+    }
+    let ended = tokio::task::spawn_blocking(|| sending.wait_with_output());
+    let answer = Answer(ended.await.unwrap().unwrap());
+    assert_eq!(answer.code(), 0, "{}", answer.out());
+    let answer = answer.json();
+    assert_eq!(answer["results"].as_array().unwrap().len(), lines.len());
+    assert_eq!(balance(&stack, "alice", answer["consistencyToken"].as_str().unwrap()), "100.00");
 }
 
 #[tokio::test]

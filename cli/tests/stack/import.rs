@@ -4,24 +4,14 @@ use std::{
     collections::BTreeMap,
     fs,
     process::{Command, Stdio},
-    sync::Arc,
-    time::Duration,
 };
 
 use dev_servers::{Postgres, Redis};
-use event_store::LogReader;
-use ledger::Shard;
 use serde_json::Value;
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::Notify,
-    task::JoinSet,
-    time::timeout,
-};
 
 use crate::support::{
-    Answer, PROGRAM, Stack, Stores, WAIT_MAX, eventually, number, send_signal, statements,
+    Answer, PROGRAM, Proxy, Stack, Stores, eventually, number, send_signal, statements,
+    until_the_log_has,
 };
 
 /// The account that overdraws.
@@ -211,21 +201,6 @@ async fn an_import_ends_in_the_same_state_whichever_service_is_killed_meanwhile(
     expect_the_banks_state(&stack);
 }
 
-/// Waits until the log has come to a position. Asks the log itself: Redis may be away.
-async fn until_the_log_has(database_url: &str, position: i64) {
-    let reached = async || -> Result<bool, event_store::Error> {
-        let log = LogReader::connect(database_url, "import-test").await?;
-        let head = log.head(Shard::ZERO).await?;
-        Ok(head.is_some_and(|head| head.link.position.get() >= position))
-    };
-    let wait = async {
-        while !reached().await.unwrap_or(false) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(WAIT_MAX, wait).await.unwrap_or_else(|_| panic!("the log does not come to {position}"));
-}
-
 #[tokio::test]
 async fn an_import_goes_on_through_kills_of_postgres_redis_and_itself() {
     let postgres = Postgres::start_private().await.unwrap();
@@ -262,52 +237,18 @@ async fn an_import_goes_on_through_kills_of_postgres_redis_and_itself() {
     expect_the_banks_state(&stack);
 }
 
-/// Carries connections on to a service until they are cut.
-struct Proxy {
-    addr: String,
-    cut: Arc<Notify>,
-    _tasks: JoinSet<()>,
-}
-
-impl Proxy {
-    async fn start(target: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap().to_string();
-        let cut = Arc::new(Notify::new());
-        let mut tasks = JoinSet::new();
-        let cuts = cut.clone();
-        tasks.spawn(async move {
-            let mut open = JoinSet::new();
-            loop {
-                tokio::select! {
-                    () = cuts.notified() => open.abort_all(),
-                    Ok((mut client, _)) = listener.accept() => {
-                        let target = target.clone();
-                        open.spawn(async move {
-                            let mut service = TcpStream::connect(target).await.unwrap();
-                            let _ = copy_bidirectional(&mut client, &mut service).await;
-                        });
-                    }
-                }
-            }
-        });
-        Self { addr, cut, _tasks: tasks }
-    }
-}
-
 #[tokio::test]
 async fn an_import_whose_stream_is_cut_again_and_again_loses_and_doubles_nothing() {
     let stores = Stores::fresh().await;
     let stack = Stack::start(&stores);
-    let addr = stack.env().into_iter().find(|(name, _)| name == "COUNTERFOIL_WRITE_ADDR");
-    let proxy = Proxy::start(addr.unwrap().1).await;
+    let proxy = Proxy::before_the_write_service(&stack).await;
     let file = statements();
     let mut command = stack.command(&["import", file.to_str().unwrap(), "--json"]);
     command.args(["--concurrency", "16", "--write-addr", &proxy.addr]).stdout(Stdio::piped());
     let importing = command.spawn().unwrap();
     for reached in [200, 600, 1000, 1400, 1800] {
         until_the_log_has(&stores.database_url, reached).await;
-        proxy.cut.notify_one();
+        proxy.cut();
     }
     let ended = tokio::task::spawn_blocking(|| importing.wait_with_output());
     let answer = Answer(ended.await.unwrap().unwrap());

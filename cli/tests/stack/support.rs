@@ -5,14 +5,23 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::Once,
+    sync::{Arc, Once},
     thread,
     time::{Duration, Instant},
 };
 
 use dev_servers::{Guardian, TestServers};
+use event_store::LogReader;
+use ledger::Shard;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::JoinSet,
+    time::timeout,
+};
 
 /// A test that waits longer for something has found that it does not happen.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -235,5 +244,60 @@ pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     while !holds() {
         assert!(begun.elapsed() < WAIT_MAX, "not in time: {what}");
         thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits until the log has come to a position. Asks the log itself: Redis may be away.
+pub(crate) async fn until_the_log_has(database_url: &str, position: i64) {
+    let reached = async || -> Result<bool, event_store::Error> {
+        let log = LogReader::connect(database_url, "import-test").await?;
+        let head = log.head(Shard::ZERO).await?;
+        Ok(head.is_some_and(|head| head.link.position.get() >= position))
+    };
+    let wait = async {
+        while !reached().await.unwrap_or(false) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(WAIT_MAX, wait).await.unwrap_or_else(|_| panic!("the log does not come to {position}"));
+}
+
+/// Carries connections on to a service until they are cut.
+pub(crate) struct Proxy {
+    pub(crate) addr: String,
+    cut: Arc<Notify>,
+    _tasks: JoinSet<()>,
+}
+
+impl Proxy {
+    pub(crate) async fn before_the_write_service(stack: &Stack) -> Self {
+        let addr = stack.env().into_iter().find(|(name, _)| name == "COUNTERFOIL_WRITE_ADDR");
+        let (_, target) = addr.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let cut = Arc::new(Notify::new());
+        let mut tasks = JoinSet::new();
+        let cuts = cut.clone();
+        tasks.spawn(async move {
+            let mut open = JoinSet::new();
+            loop {
+                tokio::select! {
+                    () = cuts.notified() => open.abort_all(),
+                    Ok((mut client, _)) = listener.accept() => {
+                        let target = target.clone();
+                        open.spawn(async move {
+                            let mut service = TcpStream::connect(target).await.unwrap();
+                            let _ = copy_bidirectional(&mut client, &mut service).await;
+                        });
+                    }
+                }
+            }
+        });
+        Self { addr, cut, _tasks: tasks }
+    }
+
+    /// Cuts all connections that are open.
+    pub(crate) fn cut(&self) {
+        self.cut.notify_one();
     }
 }
