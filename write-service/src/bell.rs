@@ -16,7 +16,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Least time from one ring to the next. A ring costs Postgres and the projector about as much as a small append does; so
 /// often, it costs little beside the appends, and delays what is read by no more than this.
-const RING_INTERVAL: Duration = Duration::from_millis(1);
+const RING_INTERVAL: Duration = Duration::from_micros(250);
 
 /// Rings whenever `appended` is notified, until the service ends. Appends during a ring, or too soon after one, are one more.
 pub(crate) async fn ring_for_appends(

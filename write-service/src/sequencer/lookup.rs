@@ -4,8 +4,11 @@ use std::collections::HashMap;
 
 use event_store::{Error, Head, StoredOutcome};
 use ledger::{RequestId, Shard};
+use tokio::time::Instant;
 
-use super::{Looked, Pending, Sequencer, reading::Reading, settle::Trouble};
+use super::{
+    Looked, Pending, Sequencer, reading::Reading, recovery::SUSPICIOUS_FOR, settle::Trouble,
+};
 use crate::{answer::CommandError, queue::Ticket, replay::stored_answer};
 
 /// Most commands that one look serves.
@@ -121,6 +124,10 @@ impl Sequencer {
             if !self.knows(shard, head.as_ref()) {
                 self.note(Trouble::HeadMoved); // nothing is decided before it is learned
             }
+        }
+        if !outcomes.is_empty() {
+            // Without this, appends fail once a second for as long as old commands come.
+            self.suspicious_until = Some(Instant::now() + SUSPICIOUS_FOR);
         }
         let mut absent = Vec::new();
         for mut pending in commands {

@@ -14,7 +14,7 @@ use super::{
 use crate::{answer::CommandError, queue::Ticket};
 
 /// For so long after an old request id was met, ids are looked up before deciding: where one is, there are more.
-const SUSPICIOUS_FOR: Duration = Duration::from_secs(1);
+pub(super) const SUSPICIOUS_FOR: Duration = Duration::from_secs(1);
 
 /// When others have written more than this, the accounts in memory are dropped rather than brought up to date.
 const CATCH_UP_EVENTS_MAX: i64 = 10_000;
