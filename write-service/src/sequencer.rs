@@ -517,7 +517,7 @@ impl Sequencer {
         let previous = self.last_sent.filter(|_| !self.under_way.is_empty());
         let sealed = batch.seal(log_id, previous);
         for (shard, head) in sealed.attempt.heads_after() {
-            self.tentative[usize::from(shard.get().unsigned_abs())] = head;
+            self.tentative[shard.index()] = head;
             self.heads_under_way.push_back((shard, head));
         }
         self.last_sent = sealed.attempt.mark();

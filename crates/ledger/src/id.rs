@@ -144,6 +144,12 @@ impl Shard {
     pub fn get(self) -> i16 {
         self.0
     }
+
+    /// Its place in a list of one thing per shard.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0.unsigned_abs())
+    }
 }
 
 impl fmt::Display for Shard {

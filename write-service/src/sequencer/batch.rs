@@ -322,7 +322,7 @@ impl Batch {
     }
 
     fn part(&mut self, shard: Shard, tentative: &Tentative<'_>) -> &mut Part {
-        let head = tentative.heads[usize::from(shard.get().unsigned_abs())];
+        let head = tentative.heads[shard.index()];
         self.parts.entry(shard).or_insert(Part {
             expected: head,
             accounts: head.accounts,

@@ -119,7 +119,7 @@ impl Sequencer {
         ids.dedup();
         let mut by_shard = vec![Vec::new(); identity.shards.as_usize()];
         for id in ids {
-            by_shard[usize::from(id.shard(identity.shards).get().unsigned_abs())].push(id);
+            by_shard[id.shard(identity.shards).index()].push(id);
         }
         let reads = connections.reads.clone();
         let answer = Reading::begin(async move {

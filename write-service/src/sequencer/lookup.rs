@@ -92,7 +92,7 @@ impl Sequencer {
         let mut by_shard: Vec<Vec<RequestId>> = vec![Vec::new(); identity.shards.as_usize()];
         for pending in &commands {
             let shard = pending.ticket.work.key().account_id.shard(identity.shards);
-            by_shard[usize::from(shard.get().unsigned_abs())].push(pending.request_id());
+            by_shard[shard.index()].push(pending.request_id());
         }
         let reads = connections.reads.clone();
         let answer = Reading::begin(async move {
@@ -175,7 +175,7 @@ impl Sequencer {
 
     /// Whether everything up to a head is known here: it is what was confirmed, or an own batch under way.
     fn knows(&self, shard: Shard, head: Option<&Head>) -> bool {
-        let confirmed = &self.confirmed[usize::from(shard.get().unsigned_abs())].link;
+        let confirmed = &self.confirmed[shard.index()].link;
         let Some(head) = head else { return confirmed.position == ledger::Position::ZERO };
         let own = self.heads_under_way.iter().any(|(of, own)| {
             *of == shard

@@ -219,7 +219,7 @@ impl Sequencer {
         identity: &LogIdentity,
         shard: Shard,
     ) -> Result<(), Error> {
-        let index = usize::from(shard.get().unsigned_abs());
+        let index = shard.index();
         let log = connections.reads.log();
         let known = self.confirmed[index];
         let head = log.head(shard).await?.unwrap_or_else(|| identity.empty_head(shard));

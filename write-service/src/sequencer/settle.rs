@@ -41,7 +41,7 @@ impl Sequencer {
             }
             Ok(appended) => {
                 for Appended { shard, head } in &appended {
-                    self.confirmed[usize::from(shard.get().unsigned_abs())] = *head;
+                    self.confirmed[shard.index()] = *head;
                     self.metrics.head(*shard, head.link.position);
                     self.heads_under_way.pop_front(); // in the order they were sent
                 }
