@@ -10,12 +10,14 @@
 mod accounts;
 mod batch;
 mod connections;
+mod held;
 mod lanes;
 mod load;
 mod lookup;
 mod reading;
 pub(crate) mod recovery;
 mod settle;
+mod turns;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -38,23 +40,19 @@ use self::{
     accounts::AccountCache,
     batch::{Batch, Decided, SealedBatch, Tentative},
     connections::{Address, Connections},
+    held::{Held, Looked},
     lanes::Lanes,
     load::Loads,
     lookup::Lookups,
     recovery::{Condition, Stop},
     settle::Trouble,
+    turns::CONTENDED_BATCH_FACTOR,
 };
 use crate::{
     answer::CommandError,
     metrics::Metrics,
     queue::{CALL_COMMANDS_MAX, Ticket},
 };
-
-/// How long an instance that lost a race takes turns with the others.
-const CONTENDED_FOR: Duration = Duration::from_secs(1);
-
-/// A batch written during a turn may be so many times larger, because turns are what is scarce then.
-const CONTENDED_BATCH_FACTOR: usize = 4;
 
 /// How much the sequencer holds and sends.
 #[derive(Debug, Clone)]
@@ -101,26 +99,6 @@ impl Pending {
     fn commands(&self) -> usize {
         self.ticket.work.commands().len()
     }
-}
-
-/// Whether the log was asked for the command's request id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Looked {
-    /// Not yet. The append will find out.
-    No,
-    /// Not yet, but it must be before it is decided: it is probably there.
-    Wanted,
-    /// It was not in the log when it was asked for, and nothing was missed since: the same epoch.
-    Absent { epoch: u64 },
-}
-
-/// A request id that is held here.
-#[derive(Debug, Default)]
-struct Held {
-    /// Later work of the same id, which is set aside.
-    waiting: Vec<Pending>,
-    /// It was met in what was learned from the log: whatever a look has said, it is there now.
-    met: bool,
 }
 
 /// A refusal that is not kept in the log, and the batch it rests on.
@@ -297,14 +275,6 @@ impl Sequencer {
             && self.lookups.is_idle()
     }
 
-    fn is_contended(&self) -> bool {
-        self.contended_until.is_some_and(|until| Instant::now() < until)
-    }
-
-    fn batches_under_way_max(&self) -> usize {
-        if self.is_contended() || self.has_turn { 1 } else { self.limits.batches_under_way_max }
-    }
-
     /// Sends batches while there are commands and places.
     async fn fill(&mut self) {
         while self.under_way.len() < self.batches_under_way_max() && self.trouble.is_none() {
@@ -333,32 +303,6 @@ impl Sequencer {
         }
         self.start_loads();
         self.start_lookups();
-    }
-
-    /// Waits for this instance's turn, and learns what the others wrote before it.
-    async fn take_turn(&mut self) {
-        let Some(connections) = &self.connections else { return };
-        match connections.control.take_turn().await {
-            Ok(taken) => self.has_turn = taken,
-            Err(error) => return self.note_failure(&error),
-        }
-        if let Err(error) = self.catch_up().await {
-            self.note_failure(&error);
-        }
-    }
-
-    async fn end_turn(&mut self) {
-        self.has_turn = false;
-        if let Some(connections) = &self.connections
-            && let Err(error) = connections.control.end_turn().await
-        {
-            self.note_failure(&error);
-        }
-    }
-
-    fn batch_commands_max(&self) -> usize {
-        let factor = if self.is_contended() { CONTENDED_BATCH_FACTOR } else { 1 };
-        self.limits.batch_commands_max * factor
     }
 
     fn take_from_queue(&mut self) {
@@ -452,64 +396,6 @@ impl Sequencer {
             self.lanes.wait_behind(pending);
         } else {
             self.look_up(pending);
-        }
-    }
-
-    /// Lets work through to be decided, unless its caller left, its twin is under way, or it is probably old.
-    fn admit(&mut self, mut pending: Pending) -> Option<Pending> {
-        let request_id = pending.request_id();
-        if pending.ticket.claim.is_abandoned() {
-            if pending.held {
-                self.release(request_id);
-            }
-            return None;
-        }
-        if !pending.held {
-            if let Some(held) = self.held.get_mut(&request_id) {
-                // What becomes of its twin becomes of it: from here on its caller can no longer be told "not applied".
-                if pending.ticket.claim.take() {
-                    self.lanes.set_aside(pending.sequence, &pending.ticket);
-                    held.waiting.push(pending);
-                }
-                return None;
-            }
-            self.held.insert(request_id, Held::default());
-            pending.held = true;
-        }
-        let met = self.held.get_mut(&request_id).is_some_and(|held| std::mem::take(&mut held.met));
-        let suspicious = self.suspicious_until.is_some_and(|until| Instant::now() < until);
-        if met || pending.looked == Looked::Wanted || (suspicious && pending.looked == Looked::No) {
-            self.look_up(pending);
-            return None;
-        }
-        Some(pending)
-    }
-
-    /// Lets go of a request id: later work with it is looked at now. It is probably in the log.
-    fn release(&mut self, request_id: RequestId) {
-        let mut waiting = self.held.remove(&request_id).unwrap_or_default().waiting;
-        for pending in &mut waiting {
-            pending.looked = Looked::Wanted;
-        }
-        self.go_on(waiting);
-    }
-
-    /// Answers work that was not put in the log, and lets go of its id.
-    fn refuse(&mut self, pending: Pending, error: CommandError) {
-        let (request_id, held) = (pending.request_id(), pending.held);
-        let unknown = matches!(error, CommandError::OutcomeUnknown);
-        pending.ticket.answer(Err(error));
-        if !held {
-            return;
-        }
-        if unknown {
-            // Its twins know no more than it does.
-            for twin in self.held.remove(&request_id).unwrap_or_default().waiting {
-                self.lanes.goes_on(twin.sequence, &twin.ticket);
-                twin.ticket.answer(Err(CommandError::OutcomeUnknown));
-            }
-        } else {
-            self.release(request_id);
         }
     }
 

@@ -7,7 +7,7 @@ use ledger::{RequestId, Shard};
 use tokio::time::Instant;
 
 use super::{
-    Looked, Pending, Sequencer, reading::Reading, recovery::SUSPICIOUS_FOR, settle::Trouble,
+    Pending, Sequencer, held::Looked, reading::Reading, recovery::SUSPICIOUS_FOR, settle::Trouble,
 };
 use crate::{answer::CommandError, queue::Ticket, replay::stored_answer};
 

@@ -6,10 +6,12 @@ use ledger::{Account, Event, Position, Shard};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::{
-    CONTENDED_FOR, Deferred, Looked, Pending, Sequencer,
+    Deferred, Pending, Sequencer,
     accounts::{CachedAccount, Slot},
     connections::Connections,
+    held::Looked,
     settle::Trouble,
+    turns::CONTENDED_FOR,
 };
 use crate::{answer::CommandError, queue::Ticket};
 
