@@ -5,6 +5,7 @@ mod lag;
 mod long_account;
 mod long_snapshot;
 mod read_under_write;
+mod read_vs_sum;
 mod rebuild;
 mod reimport;
 mod saturated;
@@ -58,6 +59,7 @@ pub(crate) const ALL: &[Figure] = &[
     quick("read_batch"),
     full("read_vs_row"),
     full("read_vs_redis"),
+    full("read_vs_sum"),
     quick("lag"),
     full("lag_saturated"),
     quick("read_own_write"),
@@ -93,6 +95,7 @@ impl Figure {
         match self.name {
             "lag" => lag::needs(),
             "read_under_write" => read_under_write::needs(),
+            "read_vs_sum" => read_vs_sum::needs(),
             name => side_by_side::needs(name),
         }
     }
@@ -111,6 +114,7 @@ impl Figure {
             "two_writers" => writers::two(context).await,
             "four_shards" => writers::four_shards(context).await,
             "read_under_write" => read_under_write::rows(context).await,
+            "read_vs_sum" => read_vs_sum::rows(context).await,
             "reimport" => reimport::rows(context).await,
             "long_snapshot" => long_snapshot::rows(context).await,
             "size" => size::postgres(context).await,
