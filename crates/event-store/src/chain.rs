@@ -9,7 +9,10 @@ use ledger::{LogId, Position, Shard, ShardCount, Timestamp};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{row::EventRow, sql_types::timestamptz_send};
+use crate::{
+    row::{Columns, EventRow},
+    sql_types::timestamptz_send,
+};
 
 /// How rows are encoded under the digest. A new encoding gets a new number; old batches keep theirs for ever.
 pub const FORMAT: i16 = 1;
@@ -87,6 +90,14 @@ pub struct DigestInput<'a> {
 /// has a tag and every text its length, and what is absent is left out.
 #[must_use]
 pub fn digest(input: &DigestInput<'_>, rows: &[EventRow]) -> [u8; 32] {
+    digest_of(input, rows.iter().map(EventRow::columns))
+}
+
+/// The same of rows that are being read.
+pub(crate) fn digest_of<'a>(
+    input: &DigestInput<'_>,
+    rows: impl ExactSizeIterator<Item = Columns<'a>>,
+) -> [u8; 32] {
     let mut bytes = Vec::with_capacity(128 + rows.len() * 192);
     bytes.extend_from_slice(b"counterfoil.batch.v1\0");
     bytes.extend_from_slice(input.previous);
@@ -96,7 +107,7 @@ pub fn digest(input: &DigestInput<'_>, rows: &[EventRow]) -> [u8; 32] {
     bytes.extend_from_slice(&(rows.len() as u64).to_be_bytes());
     bytes.extend_from_slice(&input.accounts.to_be_bytes());
     for row in rows {
-        encode_row(row, &mut bytes);
+        encode_row(&row, &mut bytes);
     }
     Sha256::digest(&bytes).into()
 }
@@ -120,7 +131,7 @@ pub fn hash(
 }
 
 /// Format 1. Tags are for ever; a new column gets the next one.
-fn encode_row(row: &EventRow, out: &mut Vec<u8>) {
+fn encode_row(row: &Columns<'_>, out: &mut Vec<u8>) {
     integer(out, 1, Some(i64::from(row.account)));
     integer(out, 2, Some(i64::from(row.event_type)));
     integer(out, 3, Some(row.version));
@@ -134,14 +145,14 @@ fn encode_row(row: &EventRow, out: &mut Vec<u8>) {
     integer(out, 11, row.peer_position);
     integer(out, 12, row.effective_at.map(Timestamp::micros));
     integer(out, 13, row.schema_version.map(i64::from));
-    bytes(out, 14, row.account_id.as_deref().map(str::as_bytes));
-    bytes(out, 15, row.owner_id.as_deref().map(str::as_bytes));
-    bytes(out, 16, row.currency.as_deref().map(str::as_bytes));
-    bytes(out, 17, row.reference.as_deref().map(str::as_bytes));
-    bytes(out, 18, row.counterparty.as_deref().map(str::as_bytes));
-    bytes(out, 19, row.actor.as_deref().map(str::as_bytes));
-    bytes(out, 20, row.trace_context.as_deref());
-    bytes(out, 21, row.details.as_deref());
+    bytes(out, 14, row.account_id.map(str::as_bytes));
+    bytes(out, 15, row.owner_id.map(str::as_bytes));
+    bytes(out, 16, row.currency.map(str::as_bytes));
+    bytes(out, 17, row.reference.map(str::as_bytes));
+    bytes(out, 18, row.counterparty.map(str::as_bytes));
+    bytes(out, 19, row.actor.map(str::as_bytes));
+    bytes(out, 20, row.trace_context);
+    bytes(out, 21, row.details);
     out.push(0); // end of the row
 }
 

@@ -11,7 +11,7 @@ use crate::{
     Error, RecordedEvent,
     chain::{ChainLink, Head, LogIdentity},
     reader::{AccountRecord, OpenedAccount},
-    row::EventRow,
+    row::Columns,
     sql_types::SqlTime,
 };
 
@@ -61,8 +61,8 @@ pub(crate) fn head_of(shard: Shard, row: &Row) -> Result<Head, Error> {
 }
 
 /// Columns as in `events_after.sql`.
-pub(crate) fn event_row(shard: Shard, row: &Row) -> Result<EventRow, Error> {
-    Ok(EventRow {
+pub(crate) fn columns(shard: Shard, row: &Row) -> Result<Columns<'_>, Error> {
+    Ok(Columns {
         version: get(shard, row, 1)?,
         balance: get(shard, row, 2)?,
         amount: get(shard, row, 3)?,
@@ -91,14 +91,14 @@ pub(crate) fn event_row(shard: Shard, row: &Row) -> Result<EventRow, Error> {
 pub(crate) fn recorded_with_time(shard: Shard, row: &Row) -> Result<RecordedEvent, Error> {
     let at = position(shard, get(shard, row, 0)?)?;
     let recorded_at = get::<SqlTime>(shard, row, 22)?.0;
-    recorded_event(shard, at, recorded_at, &event_row(shard, row)?)
+    recorded_event(shard, at, recorded_at, &columns(shard, row)?)
 }
 
 pub(crate) fn recorded_event(
     shard: Shard,
     position: Position,
     recorded_at: Timestamp,
-    row: &EventRow,
+    row: &Columns<'_>,
 ) -> Result<RecordedEvent, Error> {
     let unknown = |unknown: crate::row::RowUnknown| {
         let place = format!("shard {shard}, position {position}");
@@ -119,13 +119,13 @@ pub(crate) fn recorded_event(
 
 /// Columns as in `openings.sql`.
 pub(crate) fn opened_of(shard: Shard, row: &Row) -> Result<(AccountNumber, OpenedAccount), Error> {
-    let columns = EventRow {
+    let columns = Columns {
         account: get(shard, row, 0)?,
         account_id: get(shard, row, 1)?,
         owner_id: get(shard, row, 2)?,
         currency: get(shard, row, 3)?,
         details: get(shard, row, 4)?,
-        ..EventRow::default()
+        ..Columns::default()
     };
     let unknown = |what: String| {
         Error::corrupt(shard, Position::ZERO, format!("account {}: {what}", columns.account))
@@ -138,13 +138,13 @@ pub(crate) fn opened_of(shard: Shard, row: &Row) -> Result<(AccountNumber, Opene
 
 /// Columns as in `openings.sql`, then the state.
 pub(crate) fn state_of(shard: Shard, row: &Row) -> Result<AccountState, Error> {
-    let columns = EventRow {
+    let columns = Columns {
         version: get(shard, row, 6)?,
         balance: get(shard, row, 7)?,
         held: get(shard, row, 8)?,
         overdraft_limit: get(shard, row, 9)?,
         status: get(shard, row, 10)?,
-        ..EventRow::default()
+        ..Columns::default()
     };
     columns.state().map_err(|row| Error::corrupt(shard, Position::ZERO, row.to_string()))
 }

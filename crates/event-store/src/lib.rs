@@ -4,9 +4,10 @@
 //! whether they may happen is the ledger's business, and in which order the write-service's.
 //!
 //! Reading order: [`row`] (an event as columns) and [`chain`] (what protects it); [`append`], [`writer`] (what the
-//! write-service needs), [`reader`] (what everybody else needs), [`doorbell`], [`migrate`](mod@migrate).
+//! write-service needs), [`reader`] (what everybody else needs), [`catch_up`] (all of it, fast), [`doorbell`], [`migrate`](mod@migrate).
 
 pub mod append;
+pub mod catch_up;
 pub mod chain;
 pub mod connect;
 mod decode;
@@ -23,6 +24,7 @@ mod verify;
 pub mod writer;
 
 pub use append::{AppendError, Appended, Appender, Attempt, AttemptMark, ShardPart};
+pub use catch_up::CatchUp;
 pub use chain::{ChainLink, Head, LogIdentity};
 pub use details::BatchExtent;
 pub use doorbell::{Bell, Doorbell};

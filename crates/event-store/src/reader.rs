@@ -189,7 +189,7 @@ impl LogReader {
         ];
         // Both are sent at once. The second sees at least what the first saw, because nothing is ever deleted.
         let (batches, events) = futures::try_join!(
-            self.query("read batches", &self.statements.batches_after, &parameters),
+            self.batches_after(&parameters),
             self.query("read events", &self.statements.events_after, &parameters),
         )?;
         let Some(first) = batches.first() else {
@@ -206,6 +206,14 @@ impl LogReader {
             return verify(shard, after, &batches[..1], &events);
         }
         verify(shard, after, &batches, &events)
+    }
+
+    /// Rows of `batches`. Parameters as in `batches_after.sql`.
+    pub(crate) async fn batches_after(
+        &self,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        self.query("read batches", &self.statements.batches_after, parameters).await
     }
 
     /// What was said when accounts were opened.

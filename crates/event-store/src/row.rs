@@ -228,19 +228,66 @@ fn put_rejected(row: &mut EventRow, rejected: RejectedCommand) {
 #[error("the row cannot be understood: {0}")]
 pub struct RowUnknown(pub &'static str);
 
+/// A row as it is read: what [`EventRow`] owns, borrowed from where it came in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Columns<'a> {
+    pub(crate) account: i32,
+    pub(crate) event_type: i16,
+    pub(crate) version: i64,
+    pub(crate) balance: i64,
+    pub(crate) status: i16,
+    pub(crate) amount: Option<i64>,
+    pub(crate) request_id: Option<Uuid>,
+    pub(crate) held: Option<i64>,
+    pub(crate) overdraft_limit: Option<i64>,
+    pub(crate) peer_shard: Option<i16>,
+    pub(crate) peer_position: Option<i64>,
+    pub(crate) effective_at: Option<Timestamp>,
+    pub(crate) schema_version: Option<i16>,
+    pub(crate) account_id: Option<&'a str>,
+    pub(crate) owner_id: Option<&'a str>,
+    pub(crate) currency: Option<&'a str>,
+    pub(crate) reference: Option<&'a str>,
+    pub(crate) counterparty: Option<&'a str>,
+    pub(crate) actor: Option<&'a str>,
+    pub(crate) trace_context: Option<&'a [u8]>,
+    pub(crate) details: Option<&'a [u8]>,
+}
+
 impl EventRow {
+    /// The same, borrowed.
+    pub(crate) fn columns(&self) -> Columns<'_> {
+        Columns {
+            account: self.account,
+            event_type: self.event_type,
+            version: self.version,
+            balance: self.balance,
+            status: self.status,
+            amount: self.amount,
+            request_id: self.request_id,
+            held: self.held,
+            overdraft_limit: self.overdraft_limit,
+            peer_shard: self.peer_shard,
+            peer_position: self.peer_position,
+            effective_at: self.effective_at,
+            schema_version: self.schema_version,
+            account_id: self.account_id.as_deref(),
+            owner_id: self.owner_id.as_deref(),
+            currency: self.currency.as_deref(),
+            reference: self.reference.as_deref(),
+            counterparty: self.counterparty.as_deref(),
+            actor: self.actor.as_deref(),
+            trace_context: self.trace_context.as_deref(),
+            details: self.details.as_deref(),
+        }
+    }
+
     /// The state the row carries.
     ///
     /// # Errors
     /// [`RowUnknown`] when a value is out of its range.
     pub fn state(&self) -> Result<AccountState, RowUnknown> {
-        Ok(AccountState {
-            version: StreamVersion::new(self.version).ok_or(RowUnknown("version"))?,
-            balance: self.balance,
-            held: self.held.unwrap_or(0),
-            overdraft_limit: self.overdraft_limit.unwrap_or(0),
-            status: status(self.status)?,
-        })
+        self.columns().state()
     }
 
     /// Makes this the row by which an atomic batch is found: it has these rows, this one included.
@@ -253,14 +300,13 @@ impl EventRow {
     /// # Errors
     /// [`RowUnknown`] when that cannot be read.
     pub fn batch(&self) -> Result<Option<Vec<BatchExtent>>, RowUnknown> {
-        let split = split_batch(self.details.as_deref()).map_err(|_| RowUnknown("details"))?;
-        Ok(split.0)
+        self.columns().batch()
     }
 
     /// Where the other side of a transfer is.
     #[must_use]
     pub fn peer(&self) -> Option<(Shard, Position)> {
-        Some((Shard::new(self.peer_shard?)?, Position::new(self.peer_position?)?))
+        self.columns().peer()
     }
 
     /// The event, decoded by its type and version.
@@ -268,6 +314,39 @@ impl EventRow {
     /// # Errors
     /// [`RowUnknown`] for a type or version this program does not know, or values that do not fit it.
     pub fn event(&self) -> Result<Event, RowUnknown> {
+        self.columns().event()
+    }
+
+    /// What an opening row says once and for all.
+    ///
+    /// # Errors
+    /// [`RowUnknown`] when the row is no opening.
+    pub fn opening(&self) -> Result<Opening, RowUnknown> {
+        self.columns().opening()
+    }
+}
+
+impl Columns<'_> {
+    pub(crate) fn state(&self) -> Result<AccountState, RowUnknown> {
+        Ok(AccountState {
+            version: StreamVersion::new(self.version).ok_or(RowUnknown("version"))?,
+            balance: self.balance,
+            held: self.held.unwrap_or(0),
+            overdraft_limit: self.overdraft_limit.unwrap_or(0),
+            status: status(self.status)?,
+        })
+    }
+
+    pub(crate) fn batch(&self) -> Result<Option<Vec<BatchExtent>>, RowUnknown> {
+        let split = split_batch(self.details).map_err(|_| RowUnknown("details"))?;
+        Ok(split.0)
+    }
+
+    pub(crate) fn peer(&self) -> Option<(Shard, Position)> {
+        Some((Shard::new(self.peer_shard?)?, Position::new(self.peer_position?)?))
+    }
+
+    pub(crate) fn event(&self) -> Result<Event, RowUnknown> {
         if self.schema_version.unwrap_or(1) != 1 {
             return Err(RowUnknown("schema_version"));
         }
@@ -292,50 +371,45 @@ impl EventRow {
         })
     }
 
-    /// What an opening row says once and for all.
-    ///
-    /// # Errors
-    /// [`RowUnknown`] when the row is no opening.
-    pub fn opening(&self) -> Result<Opening, RowUnknown> {
-        let account_id = self.account_id.as_deref().ok_or(RowUnknown("account_id"))?;
+    pub(crate) fn opening(&self) -> Result<Opening, RowUnknown> {
+        let account_id = self.account_id.ok_or(RowUnknown("account_id"))?;
         Ok(Opening {
             account_id: AccountId::new(account_id).map_err(|_| RowUnknown("account_id"))?,
-            owner_id: match self.owner_id.as_deref() {
+            owner_id: match self.owner_id {
                 Some(id) => Some(OwnerId::new(id).map_err(|_| RowUnknown("owner_id"))?),
                 None => None,
             },
             currency: self.currency()?,
-            labels: decode_labels(self.details.as_deref()).map_err(|_| RowUnknown("details"))?,
+            labels: decode_labels(self.details).map_err(|_| RowUnknown("details"))?,
         })
     }
 
     fn currency(&self) -> Result<Currency, RowUnknown> {
-        let code = self.currency.as_deref().ok_or(RowUnknown("currency"))?;
+        let code = self.currency.ok_or(RowUnknown("currency"))?;
         Currency::new(code).map_err(|_| RowUnknown("currency"))
     }
 
     fn entry(&self) -> Result<Entry, RowUnknown> {
         Ok(Entry {
             amount: self.amount.and_then(Amount::new).ok_or(RowUnknown("amount"))?,
-            reference: text(self.reference.as_deref(), "reference")?,
-            counterparty: text(self.counterparty.as_deref(), "counterparty")?,
+            reference: text(self.reference, "reference")?,
+            counterparty: text(self.counterparty, "counterparty")?,
             effective_at: self.effective_at,
         })
     }
 
     fn transfer_entry(&self) -> Result<TransferEntry, RowUnknown> {
-        let peer = self.counterparty.as_deref().ok_or(RowUnknown("counterparty"))?;
+        let peer = self.counterparty.ok_or(RowUnknown("counterparty"))?;
         Ok(TransferEntry {
             amount: self.amount.and_then(Amount::new).ok_or(RowUnknown("amount"))?,
-            reference: text(self.reference.as_deref(), "reference")?,
+            reference: text(self.reference, "reference")?,
             peer: AccountId::new(peer).map_err(|_| RowUnknown("counterparty"))?,
             effective_at: self.effective_at,
         })
     }
 
     fn rejected(&self) -> Result<RejectedCommand, RowUnknown> {
-        let details =
-            decode_rejection(self.details.as_deref()).map_err(|_| RowUnknown("details"))?;
+        let details = decode_rejection(self.details).map_err(|_| RowUnknown("details"))?;
         let movement = || {
             let Entry { amount, reference, counterparty, effective_at } = self.entry()?;
             let money = Money { amount, currency: self.currency()? };

@@ -1,15 +1,62 @@
 //! Checking what was read against the batch before it: no hole, and both chains.
 
-use ledger::{Position, Shard};
+use ledger::{Position, Shard, Timestamp};
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use crate::{
     Error,
     chain::{self, ChainLink, DigestInput, FORMAT},
-    decode::{event_row, get, position, recorded_event},
+    decode::{columns, get, position, recorded_event},
     reader::RecordedBatch,
+    row::Columns,
     sql_types::SqlTime,
 };
+
+/// A row of `batches`, as it stands there.
+#[derive(Debug)]
+pub(crate) struct BatchRow {
+    pub(crate) first: Position,
+    pub(crate) last: Position,
+    recorded_at: Timestamp,
+    attempt: Uuid,
+    accounts: i32,
+    format: i16,
+    digest: Vec<u8>,
+    hash: Vec<u8>,
+}
+
+impl BatchRow {
+    /// Columns as in `batches_after.sql`.
+    pub(crate) fn read(shard: Shard, row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            first: position(shard, get(shard, row, 0)?)?,
+            last: position(shard, get(shard, row, 1)?)?,
+            recorded_at: get::<SqlTime>(shard, row, 2)?.0,
+            attempt: get(shard, row, 3)?,
+            accounts: get(shard, row, 4)?,
+            format: get(shard, row, 5)?,
+            digest: get(shard, row, 6)?,
+            hash: get(shard, row, 7)?,
+        })
+    }
+
+    /// How many rows it has, if it is the one after a position.
+    pub(crate) fn count_after(&self, shard: Shard, after: Position) -> Result<usize, Error> {
+        let (first, last) = (self.first, self.last);
+        if first != after.plus(1) || last < first {
+            let finding = format!("the next batch begins at {first}");
+            return Err(Error::corrupt(shard, after.plus(1), finding));
+        }
+        Ok(usize::try_from(last.get() - first.get() + 1).unwrap_or(usize::MAX))
+    }
+
+    /// It does not have all of its rows.
+    pub(crate) fn lacks_rows(&self, shard: Shard) -> Error {
+        let finding = format!("the batch {} to {} lacks rows", self.first, self.last);
+        Error::corrupt(shard, self.first, finding)
+    }
+}
 
 /// Checks batches and their events against the batch before, and puts them together.
 pub(crate) fn verify(
@@ -21,78 +68,66 @@ pub(crate) fn verify(
     let mut link = *after;
     let mut recorded = Vec::with_capacity(batches.len());
     let mut events = events;
+    let mut plain = Vec::new();
     for batch in batches {
-        let first = position(shard, get(shard, batch, 0)?)?;
-        let last = position(shard, get(shard, batch, 1)?)?;
-        if first != link.position.plus(1) || last < first {
-            return Err(Error::corrupt(
-                shard,
-                link.position.plus(1),
-                format!("the next batch begins at {first}"),
-            ));
-        }
-        let count = usize::try_from(last.get() - first.get() + 1).unwrap_or(usize::MAX);
+        let batch = BatchRow::read(shard, batch)?;
+        let count = batch.count_after(shard, link.position)?;
         let Some((rows, rest)) = events.split_at_checked(count) else {
             let last_read = events.last().map(|row| get::<i64>(shard, row, 0)).transpose()?;
-            if last_read.is_some_and(|read| read >= last.get())
+            if last_read.is_some_and(|read| read >= batch.last.get())
                 || (recorded.is_empty() && events.len() < count)
             {
-                return Err(Error::corrupt(
-                    shard,
-                    first,
-                    format!("the batch {first} to {last} lacks rows"),
-                ));
+                return Err(batch.lacks_rows(shard));
             }
             break; // the page ends inside this batch
         };
         events = rest;
-        let batch = verify_batch(shard, &link, batch, (first, last), rows)?;
+        plain.clear();
+        for row in rows {
+            plain.push((get::<i64>(shard, row, 0)?, columns(shard, row)?));
+        }
+        let batch = verify_batch(shard, &link, &batch, &plain)?;
         link = batch.link;
         recorded.push(batch);
     }
     Ok(recorded)
 }
 
-fn verify_batch(
+/// Checks one batch and its rows, each with its position.
+pub(crate) fn verify_batch(
     shard: Shard,
     previous: &ChainLink,
-    batch: &Row,
-    (first, last): (Position, Position),
-    rows: &[Row],
+    batch: &BatchRow,
+    rows: &[(i64, Columns<'_>)],
 ) -> Result<RecordedBatch, Error> {
-    let recorded_at = get::<SqlTime>(shard, batch, 2)?.0;
-    let (accounts, format): (i32, i16) = (get(shard, batch, 4)?, get(shard, batch, 5)?);
+    let BatchRow { first, last, recorded_at, attempt, accounts, format, .. } = *batch;
     if format != FORMAT {
         return Err(Error::Settings(format!(
             "batch {first} has format {format}, which is of a later version"
         )));
     }
-    let mut plain = Vec::with_capacity(rows.len());
     let mut expected = first;
-    for row in rows {
-        let at: i64 = get(shard, row, 0)?;
-        if at != expected.get() {
+    for (at, _) in rows {
+        if *at != expected.get() {
             return Err(Error::corrupt(shard, expected, format!("the next row is {at}")));
         }
-        plain.push(event_row(shard, row)?);
         expected = expected.plus(1);
     }
-    let attempt = get(shard, batch, 3)?;
     let input = DigestInput { previous: &previous.digest, attempt, shard, first, accounts };
-    let digest = chain::digest(&input, &plain);
+    let digest = chain::digest_of(&input, rows.iter().map(|(_, columns)| *columns));
     let link = ChainLink {
         position: last,
         digest,
         hash: chain::hash(&previous.hash, &digest, first, last, recorded_at),
     };
-    if get::<&[u8]>(shard, batch, 6)? != digest {
+    if batch.digest != digest {
         return Err(Error::corrupt(
             shard,
             first,
             format!("the rows {first} to {last} do not match their digest"),
         ));
     }
-    if get::<&[u8]>(shard, batch, 7)? != link.hash {
+    if batch.hash != link.hash {
         return Err(Error::corrupt(
             shard,
             first,
@@ -100,9 +135,9 @@ fn verify_batch(
         ));
     }
     // Only now: a row that was edited is corrupt, one that is as it was written is at worst of a later version.
-    let decoded = plain.iter().enumerate();
+    let decoded = rows.iter().enumerate();
     let events =
-        decoded.map(|(place, row)| recorded_event(shard, first.plus(place), recorded_at, row));
+        decoded.map(|(place, (_, row))| recorded_event(shard, first.plus(place), recorded_at, row));
     let events = events.collect::<Result<_, _>>()?;
     Ok(RecordedBatch { shard, first_position: first, recorded_at, link, accounts, events })
 }

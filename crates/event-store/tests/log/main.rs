@@ -38,6 +38,33 @@ async fn what_is_appended_is_read_back_verified_and_in_order() {
 }
 
 #[tokio::test]
+async fn what_is_copied_is_what_is_read_page_by_page() {
+    let log = Log::create().await;
+    let genesis = log.identity.genesis(Shard::ZERO);
+    assert!(log.copied(&genesis).await.unwrap().is_empty());
+    let mut head = log.append(None, vec![opening("alice", 1)]).await.unwrap();
+    for number in 0..200 {
+        let deposits = (0..=number % 7).map(|of_batch| {
+            let request = number * 7 + of_batch;
+            deposit(1, request + 2, 500, request + 1)
+        });
+        // Versions may have holes here: nothing below reads them.
+        head = log.append(Some(head), deposits.collect()).await.unwrap();
+    }
+    let read = log.reader().await.read_after(Shard::ZERO, &genesis, 10_000).await.unwrap();
+    assert_eq!(read.len(), 201);
+    for begin in [0, 1, 100, 201] {
+        let after = if begin == 0 { genesis } else { read[begin - 1].link };
+        let copied = log.copied(&after).await.unwrap();
+        assert_eq!(copied.len(), read.len() - begin);
+        for (copied, read) in copied.iter().zip(&read[begin..]) {
+            assert_eq!((copied.link, copied.recorded_at), (read.link, read.recorded_at));
+            assert_eq!((copied.accounts, &copied.events), (read.accounts, &read.events));
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_append_on_a_head_that_has_moved_is_refused_and_leaves_nothing() {
     let log = Log::create().await;
     let head = log.append(None, vec![opening("alice", 1)]).await.unwrap();
@@ -247,6 +274,8 @@ async fn every_edit_of_a_stored_row_is_noticed_by_a_reader() {
             .read_after(Shard::ZERO, &log.identity.genesis(Shard::ZERO), 100)
             .await;
         assert!(matches!(read, Err(Error::Corrupt { .. })), "{edit}: {read:?}");
+        let copied = log.copied(&log.identity.genesis(Shard::ZERO)).await;
+        assert!(matches!(copied, Err(Error::Corrupt { .. })), "{edit}: {copied:?}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! A fresh log per test, and rows to put in it.
 
 use event_store::{
-    AppendError, Appender, Attempt, EventData, EventRow, Head, LogIdentity, LogReader, ShardPart,
+    AppendError, Appender, Attempt, CatchUp, ChainLink, Error, EventData, EventRow, Head,
+    LogIdentity, LogReader, RecordedBatch, ShardPart,
     connect::{Connection, Purpose, connect},
     migrate,
 };
@@ -29,6 +30,16 @@ impl Log {
 
     pub(crate) async fn reader(&self) -> LogReader {
         LogReader::connect(&self.url, "test-reader").await.unwrap()
+    }
+
+    /// Everything after a place, as one who builds views reads it.
+    pub(crate) async fn copied(&self, after: &ChainLink) -> Result<Vec<RecordedBatch>, Error> {
+        let mut log = CatchUp::new(self.reader().await, Shard::ZERO, *after);
+        let mut batches = Vec::new();
+        while let Some(batch) = log.next().await? {
+            batches.push(batch);
+        }
+        Ok(batches)
     }
 
     pub(crate) async fn appender(&self) -> Appender {
