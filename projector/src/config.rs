@@ -64,7 +64,13 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub page_events_max: u32,
 
-    /// Openings of accounts kept in memory per shard, in accounts.
+    /// KiB of changes remembered before they are stored while a generation is built; three times as much is used, because the
+    /// next are read meanwhile. More is faster.
+    #[arg(long, env = "PROJECTOR_STRIDE_KIB", default_value_t = 65_536,
+        value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    pub stride_kib: u32,
+
+    /// Openings of accounts kept in memory per shard, in accounts; up to twice as many are.
     #[arg(long, env = "PROJECTOR_OPENINGS_MAX", default_value_t = 100_000,
         value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     pub openings_max: u32,
@@ -99,6 +105,10 @@ impl Config {
         store.response_timeout = self.redis_timeout;
         store.connect_timeout = self.redis_timeout;
         store
+    }
+
+    pub(crate) fn stride_bytes(&self) -> usize {
+        usize::try_from(self.stride_kib).unwrap_or(usize::MAX).saturating_mul(1024)
     }
 
     pub(crate) fn page_events(&self) -> usize {

@@ -15,6 +15,8 @@ pub(crate) use replay::{IndexedCounts, Replay};
 pub(crate) use statement::check_statements;
 pub(crate) use stray::check_strays;
 
+use std::sync::Arc;
+
 use event_store::{LogIdentity, LogReader};
 use ledger::{AccountNumber, Shard};
 use read_model::{
@@ -173,7 +175,7 @@ impl Target {
 
 /// Compares everything that a generation holds with the log, as fast as it goes.
 pub(crate) async fn verify_target(
-    log: &LogReader,
+    log: &Arc<LogReader>,
     identity: &LogIdentity,
     target: &Target,
 ) -> Result<Findings, Stop> {

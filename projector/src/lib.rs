@@ -6,10 +6,11 @@
 //! reads it there. Any number of projectors may run at once.
 //!
 //! Reading order: `projection` (what events mean, pure), `lifecycle` (what to do about generations, pure),
-//! `shard` (the loop), `load`, `track`, `vet`; beside it `head`, `lag`, `bell`, `inspect`, `sweep`,
+//! `shard` (the loop), `load`, `track`, `build`, `vet`; beside it `head`, `lag`, `bell`, `inspect`, `sweep`,
 //! `janitor`.
 
 mod bell;
+mod build;
 mod config;
 mod error;
 mod head;

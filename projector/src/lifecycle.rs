@@ -100,6 +100,7 @@ mod tests {
             shard: Shard::ZERO,
             visible: None,
             building: None,
+            filling: None,
             retired: None,
             retired_at_ms: None,
             rebuild_requested: false,

@@ -8,6 +8,7 @@ use read_model::{Checkpoint, Generation, GenerationStatus, View, ViewStatus};
 use tokio::time::Instant;
 
 use crate::{
+    build::Build,
     error::Stop,
     janitor::Errand,
     lifecycle::{self, Role},
@@ -28,6 +29,10 @@ pub(crate) async fn load(
     let statuses =
         try_join_all(View::ALL.map(|view| shared.writer.status(view, projector.shard))).await?;
     let mut groups = Vec::new();
+    let mut builds: Vec<Build> = Vec::new();
+    let head = log.head(projector.shard).await?.map_or(Position::ZERO, |head| head.link.position);
+    let under_way = projector.builds.under_way();
+    let mut is_postponed = false;
     for status in &statuses {
         let of_view = projector.unusable.iter().filter(|(view, _)| *view == status.view);
         let unusable = of_view.map(|(_, generation)| *generation).collect();
@@ -44,13 +49,45 @@ pub(crate) async fn load(
         {
             project.push((Role::Building, begun));
         }
+        let is_visible = |(role, _): &&(Role, GenerationStatus)| *role == Role::Visible;
+        let visible = project.iter().find(is_visible).and_then(|(_, known)| known.checkpoint);
+        let ahead = visible.map_or(head, |checkpoint| checkpoint.position);
         for (role, known) in project {
             let Some(checkpoint) = known.checkpoint else { continue };
+            if under_way.contains(&(status.view, known.generation)) {
+                continue;
+            }
+            let filling = status.filling.filter(|_| role == Role::Building);
+            let lacks = ahead.get().saturating_sub(checkpoint.position.get());
+            let is_far = lacks > i64::from(shared.config.page_events_max);
+            let is_built = filling.is_some() || (role == Role::Building && is_far);
+            if is_built && projector.builds.not_before.is_some_and(|at| at > loaded_at) {
+                is_postponed = true;
+                continue;
+            }
             let track = track(projector, status.view, (role, known.generation), checkpoint).await?;
             let link = link_of(&log, &identity, status.shard, &track.checkpoint).await?;
-            groups.push(Group { link, tracks: vec![track], at_head: false });
+            if !is_built {
+                groups.push(Group { link, tracks: vec![track], at_head: false });
+                continue;
+            }
+            if let Some(filling) = &filling {
+                // Values of a log that has gone back would never be written again.
+                link_of(&log, &identity, status.shard, &filling.farthest).await?;
+            }
+            let new = || Build::new(shared.clone(), projector.shard, link);
+            let place = builds.iter().position(|build| build.link() == link);
+            let place = place.unwrap_or_else(|| {
+                builds.push(new());
+                builds.len() - 1
+            });
+            builds[place].add(track, filling);
         }
     }
+    if builds.is_empty() && under_way.is_empty() && !is_postponed {
+        projector.building_goes_on().await;
+    }
+    builds.into_iter().for_each(|build| projector.builds.begin(build));
     Ok(Known { identity, groups: merge(groups), loaded_at })
 }
 

@@ -1,7 +1,11 @@
 //! The log as the projector reads it: connections that are made again when they are lost, and openings that are
 //! remembered.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
 
 use event_store::{Error, LogReader, OpenedAccount, RecordedEvent};
 use ledger::{AccountNumber, Event, Shard};
@@ -40,66 +44,84 @@ impl Log {
     }
 }
 
+/// Something per account. Accounts are counted from 1, so their numbers need no protection from a bad choice of keys.
+pub(crate) type ByAccount<T> = HashMap<AccountNumber, T, BuildHasherDefault<NumberHasher>>;
+
+/// Spreads small numbers over all bits.
+#[derive(Default)]
+pub(crate) struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_i32(&mut self, number: i32) {
+        self.write_u64(u64::from(number.cast_unsigned()));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 /// What was said when accounts were opened. Openings never change, so they may be remembered for as long as the
-/// log is the same; how many is bounded, and those not used for longest are forgotten, half of them at a time.
+/// log is the same. How many is bounded: those used last are kept, and between as many and twice as many as asked for.
 pub(crate) struct Openings {
     shard: Shard,
-    half: usize,
-    recent: HashMap<AccountNumber, OpenedAccount>,
-    older: HashMap<AccountNumber, OpenedAccount>,
+    kept_min: usize,
+    recent: ByAccount<OpenedAccount>,
+    older: ByAccount<OpenedAccount>,
 }
 
 impl Openings {
     pub(crate) fn new(shard: Shard, openings_max: u32) -> Self {
-        let half = usize::try_from(openings_max / 2).unwrap_or(usize::MAX).max(1);
-        Self { shard, half, recent: HashMap::new(), older: HashMap::new() }
+        let kept_min = usize::try_from(openings_max).unwrap_or(usize::MAX);
+        Self { shard, kept_min, recent: ByAccount::default(), older: ByAccount::default() }
     }
 
-    /// The openings of all accounts that some events touch, read from the log where they are not known.
+    /// The openings of all accounts that some events touch and of some others, read from the log where they are not known.
     pub(crate) async fn of_events(
         &mut self,
-        log: &LogReader,
+        log: impl Future<Output = Result<Arc<LogReader>, Error>>,
         events: &[RecordedEvent],
-    ) -> Result<HashMap<AccountNumber, OpenedAccount>, Error> {
-        let mut found = HashMap::with_capacity(events.len());
-        for event in events {
-            if let Event::AccountOpened { opening, .. } = &event.event {
-                let (opening, opened_at) = (opening.clone(), event.recorded_at);
-                let opened = OpenedAccount { opening, opened_at };
-                found.insert(event.account, opened);
-            }
+    ) -> Result<&ByAccount<OpenedAccount>, Error> {
+        let mut missing = self.recall(events);
+        if !missing.is_empty() {
+            missing.sort_unstable();
+            missing.dedup();
+            self.recent.extend(log.await?.openings(self.shard, &missing).await?);
+        }
+        Ok(&self.recent)
+    }
+
+    /// Makes what is remembered of the accounts recent, and says which are not remembered.
+    fn recall(&mut self, events: &[RecordedEvent]) -> Vec<AccountNumber> {
+        if self.recent.len() > self.kept_min {
+            self.older = std::mem::take(&mut self.recent);
         }
         let mut missing = Vec::new();
         for event in events {
-            if found.contains_key(&event.account) {
+            if self.recent.contains_key(&event.account) {
                 continue;
             }
-            match self.recall(event.account) {
-                Some(opened) => _ = found.insert(event.account, opened),
+            let opened = match &event.event {
+                Event::AccountOpened { opening, .. } => {
+                    let (opening, opened_at) = (opening.clone(), event.recorded_at);
+                    Some(OpenedAccount { opening, opened_at })
+                }
+                _ => self.older.remove(&event.account),
+            };
+            match opened {
+                Some(opened) => _ = self.recent.insert(event.account, opened),
                 None => missing.push(event.account),
             }
         }
-        if !missing.is_empty() {
-            missing.sort_unstable_by_key(|number| number.get());
-            missing.dedup();
-            found.extend(log.openings(self.shard, &missing).await?);
-        }
-        found.iter().for_each(|(number, opened)| self.remember(*number, opened));
-        Ok(found)
-    }
-
-    fn recall(&mut self, number: AccountNumber) -> Option<OpenedAccount> {
-        self.recent.get(&number).or_else(|| self.older.get(&number)).cloned()
-    }
-
-    fn remember(&mut self, number: AccountNumber, opened: &OpenedAccount) {
-        if self.recent.contains_key(&number) {
-            return;
-        }
-        if self.recent.len() >= self.half {
-            self.older = std::mem::take(&mut self.recent);
-        }
-        self.recent.insert(number, opened.clone());
+        missing
     }
 }
 
@@ -111,18 +133,20 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_what_is_used_stays() {
         let mut log = given::Log::new();
-        log.open(1);
-        let opened = log.openings.values().next().unwrap();
-        let number = |number| AccountNumber::new(number).unwrap();
-        let mut openings = Openings::new(Shard::ZERO, 20);
         for account in 1..=1000 {
-            openings.remember(number(account), opened);
-            let used = openings.recall(number(1)).unwrap();
-            openings.remember(number(1), &used);
-            assert!(openings.recent.len() + openings.older.len() <= 20);
+            log.open(account);
         }
-        assert!(openings.recall(number(1)).is_some());
-        assert!(openings.recall(number(2)).is_none());
-        assert!(openings.recall(number(1000)).is_some());
+        let opened = log.events.clone();
+        log.events.clear();
+        for account in [1, 2, 1000] {
+            log.happens(account, given::deposit(1));
+        }
+        let mut openings = Openings::new(Shard::ZERO, 20);
+        for event in &opened {
+            assert_eq!(openings.recall(std::slice::from_ref(event)), []);
+            assert_eq!(openings.recall(&log.events[..1]), [], "used all the time");
+            assert!(openings.recent.len() + openings.older.len() <= 42);
+        }
+        assert_eq!(openings.recall(&log.events), [log.events[1].account]);
     }
 }

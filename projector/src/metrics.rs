@@ -49,6 +49,7 @@ pub(crate) struct Metrics {
     pub(crate) lag_seconds: Family<OfView, Gauge<f64, AtomicU64>>,
     pub(crate) position: Family<OfView, Gauge>,
     pub(crate) pages: Family<OfView, Counter>,
+    pub(crate) strides: Family<OfView, Counter>,
     pub(crate) page_events: Histogram,
     pub(crate) events: Family<OfShard, Counter>,
     pub(crate) commit_seconds: Histogram,
@@ -72,6 +73,7 @@ impl Metrics {
             lag_seconds: Family::default(),
             position: Family::default(),
             pages: Family::default(),
+            strides: Family::default(),
             page_events: batch_histogram(),
             events: Family::default(),
             commit_seconds: latency_histogram(),
@@ -100,6 +102,8 @@ impl Metrics {
         let help = "Last position that the visible generation includes";
         registry.register("projected_position", help, self.position.clone());
         registry.register("projected_pages", "Pages stored", self.pages.clone());
+        let help = "Strides stored in generations that are built";
+        registry.register("stored_strides", help, self.strides.clone());
         registry.register("projected_events", "Events read and folded", self.events.clone());
         registry.register("page_events", "Events per page read", self.page_events.clone());
         registry.register("commit_seconds", "Time to store one page", self.commit_seconds.clone());

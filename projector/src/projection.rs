@@ -9,16 +9,16 @@ mod transaction;
 
 pub(crate) use transaction::statement_entry;
 
-use std::collections::HashMap;
-
 use event_store::{OpenedAccount, RecordedEvent};
-use ledger::{AccountNumber, Position};
+use ledger::Position;
 use read_model::{Change, Checkpoint, ShardTotals, View};
+
+use crate::log::ByAccount;
 
 /// Some events of one shard, whole batches in order, and the openings of all accounts they touch.
 pub(crate) struct EventPage<'a> {
     pub(crate) events: &'a [RecordedEvent],
-    pub(crate) openings: &'a HashMap<AccountNumber, OpenedAccount>,
+    pub(crate) openings: &'a ByAccount<OpenedAccount>,
 }
 
 /// An event that cannot be: the log is corrupt, or this binary is too old for it.
@@ -30,11 +30,16 @@ pub(crate) struct ImpossibleEvent {
 }
 
 impl EventPage<'_> {
-    /// What was said when the account of an event was opened.
-    fn opened(&self, event: &RecordedEvent) -> Result<&OpenedAccount, ImpossibleEvent> {
-        self.openings.get(&event.account).ok_or(ImpossibleEvent {
-            position: event.position,
-            finding: "its account was never opened",
+    /// Every event, with what was said when its account was opened.
+    pub(crate) fn with_openings(
+        &self,
+    ) -> impl Iterator<Item = Result<(&RecordedEvent, &OpenedAccount), ImpossibleEvent>> {
+        self.events.iter().map(|event| {
+            let opened = self.openings.get(&event.account).ok_or(ImpossibleEvent {
+                position: event.position,
+                finding: "its account was never opened",
+            })?;
+            Ok((event, opened))
         })
     }
 }
@@ -71,10 +76,66 @@ impl Projection {
 
     /// The changes that a page makes. Later changes at the same place win.
     pub(crate) fn fold(&mut self, page: &EventPage<'_>) -> Result<Vec<Change>, ImpossibleEvent> {
+        let mut gathered = self.gather();
+        for event in page.with_openings() {
+            let (event, opened) = event?;
+            gathered.add(event, opened);
+        }
+        self.advance(&gathered);
+        Ok(gathered.into_changes().collect())
+    }
+
+    /// Nothing gathered yet.
+    pub(crate) fn gather(&self) -> Gathered {
         match self {
-            Self::Accounts => account::fold(page),
-            Self::Transactions { entries_max } => transaction::fold(page, *entries_max),
-            Self::Totals(totals) => totals::fold(page, totals),
+            Self::Accounts => Gathered::Accounts(account::Gathered::default()),
+            Self::Transactions { entries_max } => {
+                Gathered::Transactions(transaction::Gathered::new(*entries_max))
+            }
+            Self::Totals(totals) => Gathered::Totals(totals.clone()),
+        }
+    }
+
+    /// Goes on behind what was gathered.
+    pub(crate) fn advance(&mut self, gathered: &Gathered) {
+        if let (Self::Totals(totals), Gathered::Totals(after)) = (self, gathered) {
+            totals.clone_from(after);
+        }
+    }
+}
+
+/// What some events change in one view: as much as has to be remembered of them, however many there are.
+pub(crate) enum Gathered {
+    Accounts(account::Gathered),
+    Transactions(transaction::Gathered),
+    Totals(ShardTotals),
+}
+
+impl Gathered {
+    /// Adds the next event.
+    pub(crate) fn add(&mut self, event: &RecordedEvent, opened: &OpenedAccount) {
+        match self {
+            Self::Accounts(gathered) => gathered.add(event, opened),
+            Self::Transactions(gathered) => gathered.add(event, opened),
+            Self::Totals(totals) => totals::add(totals, event, opened),
+        }
+    }
+
+    /// About how much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Accounts(gathered) => gathered.bytes(),
+            Self::Transactions(gathered) => gathered.bytes(),
+            Self::Totals(_) => 0,
+        }
+    }
+
+    /// The changes, made as they are asked for. Later changes at the same place win.
+    pub(crate) fn into_changes(self) -> Box<dyn Iterator<Item = Change> + Send> {
+        match self {
+            Self::Accounts(gathered) => Box::new(gathered.into_changes()),
+            Self::Transactions(gathered) => Box::new(gathered.into_changes()),
+            Self::Totals(totals) => Box::new(std::iter::once(Change::Totals(totals))),
         }
     }
 }
@@ -83,11 +144,11 @@ impl Projection {
 pub(crate) mod given {
     //! Events for the tests of the projections.
 
-    use std::sync::Arc;
+    use std::{collections::HashMap, sync::Arc};
 
     use ledger::{
-        AccountId, AccountState, Amount, Currency, Event, Opening, OwnerId, Shard, Status,
-        StreamVersion, Text, Timestamp,
+        AccountId, AccountNumber, AccountState, Amount, Currency, Event, Opening, OwnerId, Shard,
+        Status, StreamVersion, Text, Timestamp,
         event::{Entry, TransferEntry},
     };
 
@@ -95,7 +156,7 @@ pub(crate) mod given {
 
     pub(crate) struct Log {
         pub(crate) events: Vec<RecordedEvent>,
-        pub(crate) openings: HashMap<AccountNumber, OpenedAccount>,
+        pub(crate) openings: ByAccount<OpenedAccount>,
         states: HashMap<AccountNumber, AccountState>,
     }
 
@@ -131,7 +192,7 @@ pub(crate) mod given {
 
     impl Log {
         pub(crate) fn new() -> Self {
-            Self { events: Vec::new(), openings: HashMap::new(), states: HashMap::new() }
+            Self { events: Vec::new(), openings: ByAccount::default(), states: HashMap::new() }
         }
 
         pub(crate) fn open(&mut self, number: i32) -> &mut Self {

@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     /// The connection for comparisons, so that they never hold up the tail.
     pub(crate) background: Log,
     pub(crate) writer: Writer,
+    /// For generations that are built, on a connection of its own, so that what queries see does not queue behind it.
+    pub(crate) builder: Writer,
     pub(crate) reader: Reader,
     /// Counts the rings of the bell.
     pub(crate) rings: watch::Sender<u64>,
@@ -111,6 +113,7 @@ fn share(
         background: Log::new(database_url, "counterfoil-projector/sweep"),
         reader: Reader::new(&store)?,
         writer: Writer::new(&store)?,
+        builder: Writer::new(&store)?,
         rings: watch::Sender::new(0),
         identity: watch::Sender::new(None),
         errands,

@@ -14,6 +14,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     Shared,
+    build::Builds,
     error::Stop,
     load,
     log::Openings,
@@ -38,6 +39,7 @@ pub(crate) struct ShardProjector {
     /// Generations that hold something that is not ours.
     pub(crate) unusable: HashSet<(View, Generation)>,
     pub(crate) vetting: Vetting,
+    pub(crate) builds: Builds,
     failures: u32,
 }
 
@@ -66,6 +68,7 @@ impl ShardProjector {
             known: None,
             unusable: HashSet::new(),
             vetting: Vetting::default(),
+            builds: Builds::default(),
             failures: 0,
             shared,
             shard,
@@ -100,8 +103,16 @@ impl ShardProjector {
         let identity = *self.identity.borrow();
         let Some(identity) = identity else {
             self.known = None;
+            self.builds = Builds::default();
             return Ok(Round::NoLog);
         };
+        while let Some(ended) = self.builds.ended() {
+            self.known = None;
+            match ended {
+                Ok(()) => self.building_goes_on().await,
+                Err(stop) => self.building_failed(stop).await,
+            }
+        }
         let mut known = match self.known.take() {
             Some(known)
                 if known.identity == identity
@@ -112,6 +123,7 @@ impl ShardProjector {
             stale => {
                 if stale.is_some_and(|stale| stale.identity != identity) {
                     // Another log: nothing that was remembered of the last one holds.
+                    self.builds = Builds::default();
                     self.openings = Openings::new(self.shard, self.shared.config.openings_max);
                 }
                 load::load(self, identity).await?
@@ -197,12 +209,57 @@ impl ShardProjector {
         }
     }
 
+    /// Nothing that is built is known to be stopped by the log.
+    pub(crate) async fn building_goes_on(&mut self) {
+        if self.shared.problems.report(&self.building(), None).await {
+            self.shared.metrics.stopped.get_or_create(&of_shard(self.shard)).set(0);
+        }
+    }
+
+    /// What queries see is projected on meanwhile.
+    async fn building_failed(&mut self, stop: Stop) {
+        let shared = self.shared.clone();
+        let shard = self.shard.get();
+        let config = &shared.config;
+        let (kind, wait) = match &stop {
+            Stop::Conflict => ("conflict", config.poll_interval),
+            Stop::Unusable { view, generation, .. } => {
+                self.unusable.insert((*view, *generation));
+                ("unusable_generation", Duration::ZERO)
+            }
+            loud if loud.is_loud() => ("corrupt", config.recheck_interval),
+            Stop::Log(_) => ("log", RETRY_AFTER_MAX),
+            _ => ("read_model", RETRY_AFTER_MAX),
+        };
+        self.builds.not_before = Some(Instant::now() + wait);
+        if kind == "conflict" {
+            tracing::debug!(shard, "another projector builds");
+            return;
+        }
+        shared.metrics.errors.get_or_create(&of_kind(kind)).inc();
+        let is_loud = stop.is_loud();
+        let error = format!("{:#}", anyhow::Error::new(stop));
+        if !is_loud {
+            tracing::warn!(shard, error, "building a generation fails; trying again");
+            return;
+        }
+        shared.metrics.stopped.get_or_create(&of_shard(self.shard)).set(1);
+        if shared.problems.report(&self.building(), Some(error.clone())).await {
+            tracing::error!(shard, error, "building a generation stopped");
+        }
+    }
+
+    fn building(&self) -> String {
+        format!("shard {}, building", self.shard)
+    }
+
     /// Waits for the bell, for another log, or for a time-out: a lost notification costs time and no event.
     async fn wait(&mut self, at_most: Duration) {
         tokio::select! {
             _ = self.rings.changed() => {}
             _ = self.identity.changed() => {}
             () = self.vetting.finished() => {}
+            () = self.builds.wait() => {}
             () = tokio::time::sleep(at_most) => {}
         }
     }

@@ -1,11 +1,11 @@
 //! Generations that stand at the same place of the log and are projected together: one read, one fold and one
 //! commit each.
 
-use std::collections::HashMap;
+use std::future::ready;
 
-use event_store::{ChainLink, LogReader, OpenedAccount, RecordedBatch, RecordedEvent};
+use event_store::{ChainLink, LogReader, RecordedBatch, RecordedEvent};
 use futures::future::join_all;
-use ledger::{AccountNumber, Shard};
+use ledger::Shard;
 use read_model::{Checkpoint, Generation, Page, View};
 use tokio::time::Instant;
 
@@ -80,9 +80,10 @@ impl Group {
         let Some(last) = page.last() else { return Ok(false) };
         let (link, recorded_at) = (last.link, last.recorded_at);
         let events: Vec<RecordedEvent> = page.into_iter().flat_map(|batch| batch.events).collect();
-        let opened = openings.of_events(&log, &events).await?;
+        let openings = openings.of_events(ready(Ok(log)), &events).await?;
         let event_count = u64::try_from(events.len()).unwrap_or(u64::MAX);
-        let pages = self.fold(shard, &events, &opened, |checkpoint| Checkpoint {
+        let page = EventPage { events: &events, openings };
+        let pages = self.fold(shard, &page, |checkpoint| Checkpoint {
             position: link.position,
             hash: link.hash,
             recorded_at: Some(recorded_at),
@@ -125,13 +126,11 @@ impl Group {
     fn fold(
         &mut self,
         shard: Shard,
-        events: &[RecordedEvent],
-        opened: &HashMap<AccountNumber, OpenedAccount>,
+        page: &EventPage<'_>,
         next: impl Fn(Checkpoint) -> Checkpoint,
     ) -> Result<Vec<Page>, Stop> {
-        let page = EventPage { events, openings: opened };
         let fold = |track: &mut Track| {
-            let changes = track.projection.fold(&page);
+            let changes = track.projection.fold(page);
             let changes = changes.map_err(|impossible| Stop::impossible(shard, &impossible))?;
             Ok(Page {
                 view: track.view,

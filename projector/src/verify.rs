@@ -1,5 +1,7 @@
 //! Comparing all of the read model with the log at once, for an operator. Changes nothing.
 
+use std::sync::Arc;
+
 use event_store::LogReader;
 use ledger::{LogId, Position, Shard};
 use read_model::{Reader, StoreConfig, View};
@@ -54,6 +56,7 @@ pub async fn verify(
     mut done: impl FnMut(&Verified),
 ) -> Result<LogId, VerifyError> {
     let log = LogReader::connect(database_url, "counterfoil-verify").await.map_err(Stop::from)?;
+    let log = Arc::new(log);
     let identity = log.identity().await.map_err(Stop::from)?;
     let reader = Reader::connect(store).await.map_err(Stop::from)?;
     for status in reader.status(identity.shards).await.map_err(Stop::from)? {

@@ -1,10 +1,17 @@
 //! Before a new generation takes the visible one's place, both are compared key by key; where they differ, the
 //! new one is compared with the log. This runs beside the projection, which moves both on meanwhile.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ledger::Shard;
-use read_model::{Generation, Name, ScanCursor, StoredGeneration, SwapOutcome, View};
+use read_model::{
+    Generation, Name, Reader, ScanCursor, ScannedPair, StoredGeneration, SwapOutcome, View,
+};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -23,6 +30,10 @@ const TRIES_MAX: usize = 200;
 
 /// How long between two such looks: two or three commits.
 const RETRY_AFTER: Duration = Duration::from_millis(5);
+
+/// Keys compared in one atomic step, and steps under way at once. The largest are blocks of a statement: a millisecond or two of Redis.
+const COMPARED_AT_ONCE: usize = 128;
+const COMPARISONS_UNDER_WAY: usize = 4;
 
 /// How many differing keys are named in the log; all are counted.
 const NAMED_MAX: usize = 10;
@@ -168,9 +179,12 @@ async fn vet(
     visible: Generation,
     building: Generation,
 ) -> Result<bool, Stop> {
+    // Answers are long, and nobody else should wait behind them; not even the scan that says what to compare next.
+    let [scanning, comparing] = [shared.reader.clone(), Reader::new(&shared.config.store())?];
+    let scanned = scanning.generation(view, shard, building);
     let [old, new] =
-        [visible, building].map(|generation| shared.reader.generation(view, shard, generation));
-    let differences = compare(&old, &new).await?;
+        [visible, building].map(|generation| comparing.generation(view, shard, generation));
+    let differences = compare(&scanned, &old, &new).await?;
     let count = differences.len();
     if count == 0 {
         tracing::info!(
@@ -205,32 +219,78 @@ async fn vet(
 }
 
 /// The keys in which two generations differ while both are at the same place of the log.
-async fn compare(old: &StoredGeneration, new: &StoredGeneration) -> Result<Vec<Name>, Stop> {
-    let mut differences = Vec::new();
-    for (side, other) in [(new, old), (old, new)] {
-        let mut cursor = Some(ScanCursor::START);
-        while let Some(at) = cursor {
-            let page = side.scan(at).await?;
-            for name in settled(side, other, page.items).await? {
-                if !differences.contains(&name) {
-                    differences.push(name);
-                }
-            }
-            cursor = page.next;
+async fn compare(
+    scanned: &StoredGeneration,
+    old: &StoredGeneration,
+    new: &StoredGeneration,
+) -> Result<Vec<Name>, Stop> {
+    // What one has when the scan begins, the other has too if it is to have it at all, and so the scan finds both.
+    settled(new, old, Look::AtNothing).await?;
+    let pages = stream::try_unfold(Some(ScanCursor::START), |at| {
+        let (old, scanned) = (old.clone(), scanned.clone());
+        async move {
+            let Some(at) = at else { return Ok::<_, Stop>(None) };
+            let page = scanned.scan_with(&old, at).await?;
+            let next = page.next;
+            Ok(Some((steps(page), next)))
+        }
+    });
+    let steps = pages.map_ok(|steps| stream::iter(steps).map(Ok::<_, Stop>)).try_flatten();
+    let differing = steps.map_ok(|step| step.differing(old.clone(), new.clone()));
+    let mut differing = std::pin::pin!(differing.try_buffer_unordered(COMPARISONS_UNDER_WAY));
+    let mut differences = HashSet::new();
+    while let Some(found) = differing.try_next().await? {
+        differences.extend(found);
+    }
+    Ok(differences.into_iter().collect())
+}
+
+/// Names to look at in one atomic step.
+enum Step {
+    /// Of the new generation: compared with the old one.
+    Compare(Vec<Name>),
+    /// Of the old one: what the new one has too is compared when it is found there.
+    Find(Vec<Name>),
+}
+
+impl Step {
+    async fn differing(
+        self,
+        old: StoredGeneration,
+        new: StoredGeneration,
+    ) -> Result<Vec<Name>, Stop> {
+        match self {
+            Self::Find(names) if new.has_all(&names).await? => Ok(Vec::new()),
+            Self::Compare(names) | Self::Find(names) => settled(&new, &old, Look::At(names)).await,
         }
     }
-    Ok(differences)
+}
+
+fn steps(page: ScannedPair) -> Vec<Step> {
+    let ours = page.ours.chunks(COMPARED_AT_ONCE).map(|names| Step::Compare(names.to_vec()));
+    let theirs = page.theirs.chunks(COMPARED_AT_ONCE).map(|names| Step::Find(names.to_vec()));
+    ours.chain(theirs).collect()
+}
+
+/// What to compare.
+enum Look {
+    /// Only where both stand.
+    AtNothing,
+    At(Vec<Name>),
 }
 
 /// Which of the names still differ when both generations are at the same place.
 async fn settled(
     side: &StoredGeneration,
     other: &StoredGeneration,
-    names: Vec<Name>,
+    look: Look,
 ) -> Result<Vec<Name>, Stop> {
-    let mut names = names;
+    let (mut names, to_the_end) = match look {
+        Look::AtNothing => (Vec::new(), true),
+        Look::At(names) => (names, false),
+    };
     for _ in 0..TRIES_MAX {
-        if names.is_empty() {
+        if names.is_empty() && !to_the_end {
             return Ok(names);
         }
         let (differing, checkpoints) = side.differing(other, &names).await?;
@@ -247,7 +307,7 @@ async fn settled(
 #[cfg(test)]
 mod tests {
     use ledger::{LogId, Position};
-    use read_model::{Change, Checkpoint, Page, Reader, ShardTotals, StoreConfig, Writer};
+    use read_model::{Change, Checkpoint, Page, ShardTotals, StoreConfig, Writer};
 
     use super::*;
 
@@ -294,7 +354,8 @@ mod tests {
             tokio::time::sleep(RETRY_AFTER * 4).await;
             commit(&writer, generations[1], 1, 2).await;
         };
-        let (differing, ()) = tokio::join!(settled(&new, &old, vec![Name::Totals]), catch_up);
+        let (differing, ()) =
+            tokio::join!(settled(&new, &old, Look::At(vec![Name::Totals])), catch_up);
         assert_eq!(differing.unwrap(), []);
     }
 }

@@ -3,12 +3,12 @@
 //! Every change is absolute: storing it twice is storing it once. That is why a place can also be asked what it
 //! holds, and compared with what the log says it should.
 
-use ledger::{AccountId, OwnerId, Position, Shard, StreamVersion};
+use ledger::{AccountId, OwnerId, Position, StreamVersion};
 
 use crate::{
-    AccountView, ShardTotals, StatementEntry, StatementHeader,
+    AccountView, PackedEntry, ShardTotals, StatementHeader,
     key::GenerationKeys,
-    value::{IndexedTransaction, PLACEHOLDER, latest},
+    value::{IndexedTransaction, PLACEHOLDER, block_of, index_of, latest},
 };
 
 /// One absolute change to one generation of a view.
@@ -34,15 +34,19 @@ pub enum Change {
     Latest {
         /// The account.
         account_id: AccountId,
+        /// The entry's version.
+        version: StreamVersion,
         /// The entry.
-        entry: StatementEntry,
+        entry: PackedEntry,
     },
     /// Transactions: an entry in its block.
     Entry {
         /// The account.
         account_id: AccountId,
+        /// The entry's version.
+        version: StreamVersion,
         /// The entry.
-        entry: StatementEntry,
+        entry: PackedEntry,
     },
     /// Transactions: a version that moved no money, in its block.
     NoEntry {
@@ -111,8 +115,7 @@ impl Change {
             }
             Self::Header { account_id, .. } => Place::Text { key: keys.header(account_id) },
             Self::Latest { account_id, .. } => Place::Text { key: keys.latest(account_id) },
-            Self::Entry { account_id, entry: StatementEntry { version, .. } }
-            | Self::NoEntry { account_id, version } => {
+            Self::Entry { account_id, version, .. } | Self::NoEntry { account_id, version } => {
                 Place::Field { key: keys.block(account_id, *version), field: version.get() }
             }
             Self::Indexed { position, .. } => {
@@ -127,13 +130,13 @@ impl Change {
 
     /// What that place then holds: `None` is nothing, and a member of a set is there with no bytes of its own.
     #[must_use]
-    pub fn bytes(&self, shard: Shard) -> Option<Vec<u8>> {
+    pub fn bytes(&self) -> Option<Vec<u8>> {
         match self {
             Self::Account(view) => Some(view.encode()),
             Self::Owned { .. } => Some(Vec::new()),
             Self::Header { header, .. } => Some(header.encode()),
-            Self::Latest { entry, .. } => Some(latest::encode(shard, entry)),
-            Self::Entry { entry, .. } => Some(entry.encode(shard)),
+            Self::Latest { version, entry, .. } => Some(latest::encode(*version, entry)),
+            Self::Entry { entry, .. } => Some(entry.as_bytes().to_vec()),
             Self::NoEntry { .. } => Some(PLACEHOLDER.to_vec()),
             Self::Indexed { account_id, version, .. } => {
                 let account_id = account_id.clone();
@@ -141,6 +144,22 @@ impl Change {
             }
             Self::BlockDropped { .. } => None,
             Self::Totals(totals) => Some(totals.encode()),
+        }
+    }
+
+    /// The field it is in a hash, and which hash among those of its kind.
+    pub(crate) fn field(&self) -> Option<(Option<&AccountId>, i64, i64)> {
+        match self {
+            Self::Entry { account_id, version, .. } | Self::NoEntry { account_id, version } => {
+                Some((Some(account_id), block_of(*version), version.get()))
+            }
+            Self::Indexed { position, .. } => Some((None, index_of(*position), position.get())),
+            Self::Account(_)
+            | Self::Owned { .. }
+            | Self::Header { .. }
+            | Self::Latest { .. }
+            | Self::BlockDropped { .. }
+            | Self::Totals(_) => None,
         }
     }
 }

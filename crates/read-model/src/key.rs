@@ -12,12 +12,13 @@
 //! | `<view>.<version>:retired`                            | string | the generation before, and since when               |
 //! | `<view>.<version>:rebuild`                            | string | present: somebody asked for a rebuild               |
 //! | `<view>.<version>:<generation>:checkpoint`            | string | which prefix of the log the generation includes     |
+//! | `<view>.<version>:<generation>:filling`               | string | how far values are ahead of it, while it is built   |
 //! | `accounts.1:<generation>:a:<account>`                 | string | the account                                        |
 //! | `accounts.1:<generation>:o:<owner>`                   | zset   | account ids of the owner, all with score 0          |
 //! | `transactions.1:<generation>:h:<account>`             | string | how far the statement goes                          |
 //! | `transactions.1:<generation>:l:<account>`             | string | the newest entry                                   |
 //! | `transactions.1:<generation>:b:<account>:<version/64>`| hash   | version to entry, or to a placeholder               |
-//! | `transactions.1:<generation>:t:<position/256>`        | hash   | position of a transaction to account and version    |
+//! | `transactions.1:<generation>:t:<position/64>`         | hash   | position of a transaction to account and version    |
 //! | `totals.1:<generation>:t`                             | string | the trial balance                                  |
 //!
 //! `cf:v1:log` stands outside the shards: which log this read model is of.
@@ -150,28 +151,34 @@ impl GenerationKeys {
         format!("{}checkpoint", self.base)
     }
 
+    /// The stride that is being stored in the generation while it is built.
+    #[must_use]
+    pub fn filling(&self) -> String {
+        format!("{}filling", self.base)
+    }
+
     /// An account.
     #[must_use]
     pub fn account(&self, id: &AccountId) -> String {
-        format!("{}a:{id}", self.base)
+        self.of("a:", id.as_str())
     }
 
     /// The account ids of an owner.
     #[must_use]
     pub fn owner(&self, id: &OwnerId) -> String {
-        format!("{}o:{}", self.base, id.as_str())
+        self.of("o:", id.as_str())
     }
 
     /// How far an account's statement goes.
     #[must_use]
     pub fn header(&self, id: &AccountId) -> String {
-        format!("{}h:{id}", self.base)
+        self.of("h:", id.as_str())
     }
 
     /// An account's newest entry.
     #[must_use]
     pub fn latest(&self, id: &AccountId) -> String {
-        format!("{}l:{id}", self.base)
+        self.of("l:", id.as_str())
     }
 
     /// The block of an account's statement that holds a version.
@@ -198,6 +205,15 @@ impl GenerationKeys {
     #[must_use]
     pub fn totals(&self) -> String {
         format!("{}t", self.base)
+    }
+
+    /// Spelled for every value that is stored, and so without the machinery of `format!`.
+    fn of(&self, kind: &str, id: &str) -> String {
+        let mut key = String::with_capacity(self.base.len() + kind.len() + id.len());
+        key.push_str(&self.base);
+        key.push_str(kind);
+        key.push_str(id);
+        key
     }
 
     /// Matches every key of the generation whose name within it begins so.

@@ -30,12 +30,12 @@ pub use key::{GenerationKeys, Keyspace, ViewKeys};
 pub use marker::{Marker, Snapshot};
 pub use reader::{
     CheckpointFeed, FoundTransaction, GenerationStatus, LatestEntry, Name, Observed, Published,
-    Reader, ScanCursor, ScanPage, Scanned, StatementPage, StoredFields, StoredGeneration,
-    ViewStatus,
+    Reader, ScanCursor, ScanPage, Scanned, ScannedPair, StatementPage, StoredFields,
+    StoredGeneration, ViewStatus,
 };
 pub use value::{
-    AccountView, Checkpoint, CurrencyTotals, EntryKind, HeadStamp, LogRecord, ShardTotals,
-    StatementEntry, StatementHeader, dropped_blocks, index_of, oldest_kept,
+    AccountView, Checkpoint, CurrencyTotals, EntryKind, Filling, HeadStamp, LogRecord, PackedEntry,
+    ShardTotals, StatementEntry, StatementHeader, dropped_blocks, index_of, oldest_kept,
 };
 pub use view::{Generation, View};
-pub use writer::{Page, RebuildRequest, Repair, Replacement, SwapOutcome, Writer};
+pub use writer::{Chunk, Page, RebuildRequest, Repair, Replacement, SwapOutcome, Writer};

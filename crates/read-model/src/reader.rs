@@ -10,7 +10,7 @@ mod transaction;
 
 pub(crate) use generation::scan_step;
 pub use generation::{
-    Name, Observed, ScanCursor, ScanPage, Scanned, StoredFields, StoredGeneration,
+    Name, Observed, ScanCursor, ScanPage, Scanned, ScannedPair, StoredFields, StoredGeneration,
 };
 pub use statement::{LatestEntry, StatementPage};
 pub(crate) use status::view_status;

@@ -1,4 +1,4 @@
-//! Running the Lua files: by their hash, and in full when Redis does not know them (yet, or any more).
+//! Running the Lua files: by their hash, and loaded when Redis does not know them (yet, or any more).
 
 use std::sync::LazyLock;
 
@@ -24,6 +24,7 @@ script!(BEGIN, "begin.lua", false);
 script!(CLAIM, "claim.lua", false);
 script!(COMMIT, "commit.lua", false);
 script!(DROP, "drop.lua", false);
+script!(FILL, "fill.lua", false);
 script!(OWNER, "owner.lua", true);
 script!(REPAIR, "repair.lua", false);
 script!(STATEMENT, "statement.lua", true);
@@ -31,11 +32,10 @@ script!(STATUS, "status.lua", true);
 script!(SWAP, "swap.lua", false);
 script!(TRANSACTION, "transaction.lua", true);
 
-/// A script with its keys and arguments.
+/// A script with its keys and arguments, as it goes to Redis.
 pub(crate) struct Invocation {
     script: &'static Script,
-    keys: Vec<String>,
-    arguments: Vec<Vec<u8>>,
+    command: Cmd,
 }
 
 impl Script {
@@ -44,31 +44,34 @@ impl Script {
         Self { code, hash, reads_only }
     }
 
-    pub(crate) fn on(&'static self, keys: Vec<String>) -> Invocation {
-        Invocation { script: self, keys, arguments: Vec::new() }
+    pub(crate) fn on(&'static self, keys: &[String]) -> Invocation {
+        let mut command = redis::cmd(if self.reads_only { "EVALSHA_RO" } else { "EVALSHA" });
+        command.arg(&self.hash).arg(keys.len()).arg(keys);
+        Invocation { script: self, command }
     }
 }
 
 impl Invocation {
     pub(crate) fn arg(mut self, argument: impl ToRedisArgs) -> Self {
-        self.arguments.extend(argument.to_redis_args());
+        self.command.arg(argument);
         self
     }
 
-    pub(crate) fn args(mut self, arguments: Vec<Vec<u8>>) -> Self {
-        self.arguments.extend(arguments);
-        self
+    /// Adds an argument in place, for those that have very many.
+    pub(crate) fn push(&mut self, argument: impl ToRedisArgs) {
+        self.command.arg(argument);
     }
 
-    /// Runs it. A script that Redis does not know has not begun to run, so running it again in full is safe.
+    /// Runs it. A script that Redis does not know has not begun to run, so running it again is safe.
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
         doing: &'static str,
         connection: &Connection,
     ) -> Result<T, Error> {
-        let outcome = match connection.try_command(&self.by_hash()).await {
+        let outcome = match connection.try_command(&self.command).await {
             Err(error) if is_unknown_script(&error) => {
-                connection.try_command(&self.in_full()).await
+                self.script.load(doing, connection).await?;
+                connection.try_command(&self.command).await
             }
             outcome => outcome,
         };
@@ -81,36 +84,28 @@ impl Invocation {
         doing: &'static str,
         connection: &Connection,
     ) -> Result<Vec<T>, Error> {
-        let pipeline = |command: fn(&Self) -> Cmd| {
-            let mut pipeline = redis::pipe();
-            for invocation in invocations {
-                pipeline.add_command(command(invocation));
-            }
-            pipeline
-        };
-        let outcome = match connection.try_pipeline(&pipeline(Self::by_hash)).await {
+        let mut pipeline = redis::pipe();
+        for invocation in invocations {
+            pipeline.add_command(invocation.command.clone());
+        }
+        let outcome = match connection.try_pipeline(&pipeline).await {
             Err(error) if is_unknown_script(&error) => {
-                connection.try_pipeline(&pipeline(Self::in_full)).await
+                if let Some(first) = invocations.first() {
+                    first.script.load(doing, connection).await?;
+                }
+                connection.try_pipeline(&pipeline).await
             }
             outcome => outcome,
         };
         outcome.map_err(|error| Error::redis(doing, error))
     }
+}
 
-    fn by_hash(&self) -> Cmd {
-        let name = if self.script.reads_only { "EVALSHA_RO" } else { "EVALSHA" };
-        self.command(name, &self.script.hash)
-    }
-
-    fn in_full(&self) -> Cmd {
-        let name = if self.script.reads_only { "EVAL_RO" } else { "EVAL" };
-        self.command(name, self.script.code)
-    }
-
-    fn command(&self, name: &str, script: &str) -> Cmd {
-        let mut command = redis::cmd(name);
-        command.arg(script).arg(self.keys.len()).arg(&self.keys).arg(&self.arguments);
-        command
+impl Script {
+    async fn load(&self, doing: &'static str, connection: &Connection) -> Result<(), Error> {
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(self.code);
+        connection.command(doing, &load).await
     }
 }
 

@@ -4,6 +4,7 @@
 mod account;
 mod checkpoint;
 mod entry;
+mod filling;
 mod header;
 mod marks;
 mod totals;
@@ -13,7 +14,8 @@ pub use account::AccountView;
 pub use checkpoint::Checkpoint;
 pub(crate) use checkpoint::{LOG_BYTES, POSITION_OFFSET};
 pub(crate) use entry::{BLOCK_ENTRIES, PLACEHOLDER, StoredEntry, block_of};
-pub use entry::{EntryKind, StatementEntry, dropped_blocks, oldest_kept};
+pub use entry::{EntryKind, PackedEntry, StatementEntry, dropped_blocks, oldest_kept};
+pub use filling::Filling;
 pub use header::StatementHeader;
 pub(crate) use header::latest;
 pub use marks::{HeadStamp, LogRecord};

@@ -2,11 +2,13 @@
 //! caller thinks.
 
 mod commit;
+mod fill;
 mod generation;
 mod orphans;
 mod repair;
 
 pub use commit::Page;
+pub use fill::Chunk;
 pub use generation::{RebuildRequest, SwapOutcome};
 pub use repair::{Repair, Replacement};
 
@@ -86,7 +88,7 @@ impl Writer {
         ours.truncate(ours.len().saturating_sub(RENEWED_AT_BYTES));
         let (first, length) = FIRST_LOG_ID;
         let owner: Vec<u8> = script::CLAIM
-            .on(vec![self.keys.log()])
+            .on(&[self.keys.log()])
             .arg(ours)
             .arg(first)
             .arg(length)

@@ -1,7 +1,7 @@
 //! Replaying the log from its beginning, and comparing instead of storing: everything that is written once and
 //! never again, and the totals.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, future::ready, sync::Arc};
 
 use event_store::{ChainLink, LogIdentity, LogReader};
 use ledger::Position;
@@ -65,7 +65,7 @@ impl Replay {
     /// Replays one page. `None`: the end was reached before.
     pub(crate) async fn step(
         &mut self,
-        log: &LogReader,
+        log: &Arc<LogReader>,
         target: &Target,
     ) -> Result<Option<Findings>, Stop> {
         if self.ended {
@@ -81,8 +81,8 @@ impl Replay {
         let last = page.last().ok_or(Stop::Conflict)?;
         self.link = last.link;
         let events: Vec<_> = page.into_iter().flat_map(|batch| batch.events).collect();
-        let openings = self.openings.of_events(log, &events).await?;
-        let page = EventPage { events: &events, openings: &openings };
+        let openings = self.openings.of_events(ready(Ok(log.clone())), &events).await?;
+        let page = EventPage { events: &events, openings };
         let changes = self.projection.fold(&page);
         let changes = changes.map_err(|impossible| Stop::impossible(target.shard, &impossible))?;
         for change in &changes {
@@ -109,7 +109,7 @@ impl Replay {
     async fn compare_lasting(&self, target: &Target, changes: &[Change]) -> Result<Findings, Stop> {
         let places: Vec<_> = changes.iter().map(|change| target.place(change)).collect();
         let (seen, observed) = target.observe(&places).await?;
-        let right: Vec<_> = changes.iter().map(|change| change.bytes(target.shard)).collect();
+        let right: Vec<_> = changes.iter().map(|change| change.bytes()).collect();
         let mut findings = target.compare(seen, &places, &observed.values, &right);
         if seen.entries_max > 0 && findings.count > 0 {
             self.forgive_what_is_not_kept(target, changes, &mut findings).await?;
@@ -129,8 +129,10 @@ impl Replay {
         for mismatch in std::mem::take(&mut findings.mismatches) {
             let change = changes.iter().find(|change| target.place(change) == mismatch.place);
             let entry = match change {
-                Some(Change::Entry { account_id, entry }) => Some((account_id, entry.version)),
-                Some(Change::NoEntry { account_id, version }) => Some((account_id, *version)),
+                Some(
+                    Change::Entry { account_id, version, .. }
+                    | Change::NoEntry { account_id, version },
+                ) => Some((account_id, *version)),
                 _ => None,
             };
             if let Some((account_id, version)) = entry
@@ -160,7 +162,7 @@ impl Replay {
         if never_written {
             return Findings::default();
         }
-        let right = Change::Totals(totals.clone()).bytes(target.shard);
+        let right = Change::Totals(totals.clone()).bytes();
         let found = std::slice::from_ref(&self.totals);
         target.compare(self.upto, &[totals_place(target)], found, &[right])
     }

@@ -47,10 +47,11 @@ pub(crate) async fn check_statements(
                 oldest: oldest_kept(record.state.version, seen.entries_max),
                 position: record.position,
             };
-            Change::Header { account_id: account_id(), header }.bytes(target.shard)
+            Change::Header { account_id: account_id(), header }.bytes()
         }));
         right.push(latest.get(number).and_then(|entry| {
-            Change::Latest { account_id: account_id(), entry: entry.clone() }.bytes(target.shard)
+            let (version, entry) = (entry.version, entry.pack(target.shard));
+            Change::Latest { account_id: account_id(), version, entry }.bytes()
         }));
     }
     Ok(Some((*last, target.compare(seen, &places, &observed.values, &right))))

@@ -29,7 +29,7 @@ pub(crate) async fn check_strays(
             Name::Transactions(part) => {
                 check_index(log, target, &name, indexed.of_part(*part)).await?
             }
-            Name::Checkpoint | Name::Totals => Findings::default(),
+            Name::Checkpoint | Name::Filling | Name::Totals => Findings::default(),
         });
     }
     Ok((page.next, findings))
@@ -173,7 +173,7 @@ async fn check_index(
         statement_entry(event).filter(|_| begins && event.position <= seen.position)?;
         let account_id = openings.get(&event.account)?.opening.account_id.clone();
         let version = event.state.version;
-        Change::Indexed { position: event.position, account_id, version }.bytes(target.shard)
+        Change::Indexed { position: event.position, account_id, version }.bytes()
     });
     let right: Vec<_> = right.collect();
     Ok(compare_fields(target, seen, name, fields, &right))

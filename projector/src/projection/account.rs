@@ -1,24 +1,34 @@
 //! Accounts: every account as it stands, and the accounts of every owner.
 
-use std::collections::BTreeMap;
-
-use event_store::RecordedEvent;
-use ledger::{AccountNumber, Event};
+use event_store::{OpenedAccount, RecordedEvent};
+use ledger::{AccountNumber, AccountState, Event, Position, Timestamp};
 use read_model::{AccountView, Change};
 
-use super::{EventPage, ImpossibleEvent};
+use crate::log::ByAccount;
 
-/// Only the last event of each account in the page counts: every row of the log carries the whole state.
-pub(super) fn fold(page: &EventPage<'_>) -> Result<Vec<Change>, ImpossibleEvent> {
-    let mut changes = Vec::new();
-    let mut last: BTreeMap<AccountNumber, &RecordedEvent> = BTreeMap::new();
-    for event in page.events {
+/// Only the last event of each account counts: every row of the log carries the whole state.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    last: ByAccount<Standing>,
+    /// Accounts that some owner got.
+    owned: Vec<AccountNumber>,
+}
+
+/// An account as it stands.
+struct Standing {
+    opened: OpenedAccount,
+    state: AccountState,
+    position: Position,
+    updated_at: Timestamp,
+}
+
+impl Gathered {
+    pub(super) fn add(&mut self, event: &RecordedEvent, opened: &OpenedAccount) {
         match &event.event {
-            Event::CommandRejected(_) => continue, // a refusal changes nothing
+            Event::CommandRejected(_) => return, // a refusal changes nothing
             Event::AccountOpened { opening, .. } => {
-                if let Some(owner_id) = opening.owner_id.clone() {
-                    changes
-                        .push(Change::Owned { owner_id, account_id: opening.account_id.clone() });
+                if opening.owner_id.is_some() {
+                    self.owned.push(event.account);
                 }
             }
             Event::MoneyDeposited(_)
@@ -31,20 +41,35 @@ pub(super) fn fold(page: &EventPage<'_>) -> Result<Vec<Change>, ImpossibleEvent>
             | Event::AccountUnfrozen
             | Event::AccountClosed => {}
         }
-        last.insert(event.account, event);
+        let (state, position, updated_at) = (event.state, event.position, event.recorded_at);
+        let last = self.last.entry(event.account).or_insert_with(|| {
+            let opened = opened.clone();
+            Standing { opened, state, position, updated_at }
+        });
+        (last.state, last.position, last.updated_at) = (state, position, updated_at);
     }
-    for event in last.into_values() {
-        let opened = page.opened(event)?;
-        changes.push(Change::Account(AccountView {
-            number: event.account,
-            opening: opened.opening.clone(),
-            state: event.state,
-            position: event.position,
-            opened_at: opened.opened_at,
-            updated_at: event.recorded_at,
-        }));
+
+    pub(super) fn bytes(&self) -> usize {
+        // A table is kept at most seven eighths full.
+        self.last.len() * (size_of::<(AccountNumber, Standing)>() * 8 / 7 + 8)
     }
-    Ok(changes)
+
+    pub(super) fn into_changes(self) -> impl Iterator<Item = Change> + Send {
+        let owned = |number: &AccountNumber| {
+            let opening = &self.last.get(number)?.opened.opening;
+            let owner_id = opening.owner_id.clone()?;
+            Some(Change::Owned { owner_id, account_id: opening.account_id.clone() })
+        };
+        let owned: Vec<_> = self.owned.iter().filter_map(owned).collect();
+        let mut last: Vec<_> = self.last.into_iter().collect();
+        last.sort_unstable_by_key(|(number, _)| *number);
+        let accounts = last.into_iter().map(|(number, standing)| {
+            let Standing { opened, state, position, updated_at } = standing;
+            let OpenedAccount { opening, opened_at } = opened;
+            Change::Account(AccountView { number, opening, state, position, opened_at, updated_at })
+        });
+        owned.into_iter().chain(accounts)
+    }
 }
 
 #[cfg(test)]
@@ -52,7 +77,7 @@ mod tests {
     use ledger::{Operation, Rejection, event::RejectedCommand};
 
     use super::*;
-    use crate::projection::{Projection, given};
+    use crate::projection::{EventPage, Projection, given};
 
     fn accounts(changes: &[Change]) -> Vec<(i32, ledger::AccountState, i64)> {
         let view = |change: &Change| match change {
@@ -92,6 +117,6 @@ mod tests {
         log.open(1).happens(1, given::deposit(50));
         log.openings.clear();
         let page = EventPage { events: &log.events, openings: &log.openings };
-        assert!(fold(&page).is_err());
+        assert!(Projection::Accounts.fold(&page).is_err());
     }
 }

@@ -1,28 +1,21 @@
 //! Totals: the trial balance per currency. What came in less what went out must be what is there, plus what is
 //! on its way between shards.
 
+use event_store::{OpenedAccount, RecordedEvent};
 use ledger::{Amount, Event};
-use read_model::{Change, CurrencyTotals, ShardTotals};
+use read_model::{CurrencyTotals, ShardTotals};
 
-use super::{EventPage, ImpossibleEvent};
-
-pub(super) fn fold(
-    page: &EventPage<'_>,
-    totals: &mut ShardTotals,
-) -> Result<Vec<Change>, ImpossibleEvent> {
-    for event in page.events {
-        let currency = page.opened(event)?.opening.currency;
-        let of_currency =
-            totals.currencies.entry(currency).or_insert_with(|| CurrencyTotals::zero(currency));
-        if add(of_currency, &event.event) {
-            totals.position = Some(event.position);
-        }
+pub(super) fn add(totals: &mut ShardTotals, event: &RecordedEvent, opened: &OpenedAccount) {
+    let currency = opened.opening.currency;
+    let of_currency =
+        totals.currencies.entry(currency).or_insert_with(|| CurrencyTotals::zero(currency));
+    if add_to(of_currency, &event.event) {
+        totals.position = Some(event.position);
     }
-    Ok(vec![Change::Totals(totals.clone())])
 }
 
 /// Adds an event; says whether it changed anything.
-fn add(totals: &mut CurrencyTotals, event: &Event) -> bool {
+fn add_to(totals: &mut CurrencyTotals, event: &Event) -> bool {
     let minor_units = |amount: Amount| i128::from(amount.minor_units());
     match event {
         Event::AccountOpened { .. } => totals.accounts += 1,

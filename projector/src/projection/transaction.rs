@@ -3,76 +3,152 @@
 //! An entry's number is the account's version at it, which the log gives: there is no counter to read. A
 //! version that moved no money gets a place all the same, so that a hole in a statement can be seen.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use event_store::RecordedEvent;
-use ledger::{AccountNumber, Event, StreamVersion, Text};
-use read_model::{Change, EntryKind, StatementEntry, StatementHeader, dropped_blocks, oldest_kept};
+use event_store::{OpenedAccount, RecordedEvent};
+use ledger::{AccountNumber, Event, Opening, Position, StreamVersion, Text};
+use read_model::{
+    Change, EntryKind, PackedEntry, StatementEntry, StatementHeader, dropped_blocks, oldest_kept,
+};
 
-use super::{EventPage, ImpossibleEvent};
+use crate::log::ByAccount;
 
-pub(super) fn fold(page: &EventPage<'_>, entries_max: u32) -> Result<Vec<Change>, ImpossibleEvent> {
-    let mut by_account: BTreeMap<AccountNumber, Vec<&RecordedEvent>> = BTreeMap::new();
-    let mut changes = Vec::with_capacity(page.events.len() * 3);
-    for event in page.events {
-        if !matches!(event.event, Event::CommandRejected(_)) {
-            by_account.entry(event.account).or_default().push(event);
-        }
-        let id = event.transaction_id();
-        let begins_transaction = (id.shard, id.position) == (event.shard, event.position);
-        if begins_transaction && statement_entry(event).is_some() {
-            changes.push(Change::Indexed {
-                position: event.position,
-                account_id: page.opened(event)?.opening.account_id.clone(),
-                version: event.state.version,
-            });
-        }
-    }
-    // Account by account, so that the entries of one block are neighbours and become one write.
-    for events in by_account.values() {
-        fold_account(page, events, entries_max, &mut changes)?;
-    }
-    Ok(changes)
+/// Lines, and how far the statements go that they are on.
+pub(crate) struct Gathered {
+    entries_max: u32,
+    statements: ByAccount<Statement>,
+    lines: Vec<Line>,
+    indexed: Vec<Indexed>,
+    packed_bytes: usize,
 }
 
-fn fold_account(
-    page: &EventPage<'_>,
-    events: &[&RecordedEvent],
-    entries_max: u32,
-    changes: &mut Vec<Change>,
-) -> Result<(), ImpossibleEvent> {
-    let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(()) };
-    let opening = &page.opened(last)?.opening;
-    let account_id = || opening.account_id.clone();
-    let mut latest = None;
-    for event in events {
-        let version = event.state.version;
-        match statement_entry(event) {
-            Some(entry) => {
-                changes.push(Change::Entry { account_id: account_id(), entry: entry.clone() });
-                latest = Some(entry);
-            }
-            None => changes.push(Change::NoEntry { account_id: account_id(), version }),
+/// How far a statement goes.
+struct Statement {
+    opening: Arc<Opening>,
+    first: StreamVersion,
+    version: StreamVersion,
+    position: Position,
+}
+
+/// A version of an account, with its entry if it moved money.
+struct Line {
+    account: AccountNumber,
+    version: StreamVersion,
+    entry: Option<PackedEntry>,
+}
+
+/// Where the entry of a transaction stands.
+struct Indexed {
+    position: Position,
+    account: AccountNumber,
+    version: StreamVersion,
+}
+
+impl Gathered {
+    pub(super) fn new(entries_max: u32) -> Self {
+        Self {
+            entries_max,
+            statements: ByAccount::default(),
+            lines: Vec::new(),
+            indexed: Vec::new(),
+            packed_bytes: 0,
         }
     }
-    if let Some(entry) = latest {
-        changes.push(Change::Latest { account_id: account_id(), entry });
+
+    pub(super) fn add(&mut self, event: &RecordedEvent, opened: &OpenedAccount) {
+        if matches!(event.event, Event::CommandRejected(_)) {
+            return;
+        }
+        let (account, position, version) = (event.account, event.position, event.state.version);
+        let statement = self.statements.entry(account).or_insert_with(|| {
+            let opening = opened.opening.clone();
+            Statement { opening, first: version, version, position }
+        });
+        (statement.version, statement.position) = (version, position);
+        let entry = statement_entry(event).map(|entry| entry.pack(event.shard));
+        if let Some(entry) = &entry {
+            self.packed_bytes += entry.as_bytes().len();
+            let id = event.transaction_id();
+            if (id.shard, id.position) == (event.shard, position) {
+                self.indexed.push(Indexed { position, account, version });
+            }
+        }
+        self.lines.push(Line { account, version, entry });
     }
-    let version = last.state.version;
-    let header = StatementHeader {
-        number: last.account,
-        currency: opening.currency,
-        version,
-        oldest: oldest_kept(version, entries_max),
-        position: last.position,
-    };
-    changes.push(Change::Header { account_id: account_id(), header });
-    // Behind the entries: a page may both fill a block and outgrow it.
-    let before = StreamVersion::new(first.state.version.get() - 1).unwrap_or(StreamVersion::FIRST);
-    for block in dropped_blocks(before, version, entries_max) {
-        changes.push(Change::BlockDropped { account_id: account_id(), block });
+
+    pub(super) fn bytes(&self) -> usize {
+        let statements = size_of::<(AccountNumber, Statement)>() * 8 / 7 + 8;
+        self.statements.len() * statements
+            + self.lines.len() * size_of::<Line>()
+            + self.indexed.len() * size_of::<Indexed>()
+            + self.packed_bytes
     }
-    Ok(())
+
+    pub(super) fn into_changes(self) -> impl Iterator<Item = Change> + Send {
+        let Self { entries_max, statements, mut lines, indexed, .. } = self;
+        let statements = Arc::new(statements);
+        let of_index = statements.clone();
+        let indexed =
+            indexed.into_iter().filter_map(move |Indexed { position, account, version }| {
+                let account_id = of_index.get(&account)?.opening.account_id.clone();
+                Some(Change::Indexed { position, account_id, version })
+            });
+        // Account by account, so that the entries of one block are neighbours and become one write.
+        lines.sort_unstable_by_key(|line| (line.account, line.version));
+        let mut lines = lines.into_iter().peekable();
+        let mut latest = None;
+        let mut at_end = Vec::new().into_iter();
+        let by_account = std::iter::from_fn(move || {
+            if let Some(change) = at_end.next() {
+                return Some(change);
+            }
+            let Line { account, version, entry } = lines.next()?;
+            let statement = statements.get(&account)?;
+            let next = lines.peek().filter(|next| next.account == account);
+            if let Some(entry) = &entry
+                && next.is_none_or(|next| next.entry.is_none())
+            {
+                latest = Some((version, entry.clone()));
+            }
+            if next.is_none() {
+                at_end = statement.end(account, latest.take(), entries_max).into_iter();
+            }
+            let account_id = statement.opening.account_id.clone();
+            Some(match entry {
+                Some(entry) => Change::Entry { account_id, version, entry },
+                None => Change::NoEntry { account_id, version },
+            })
+        });
+        indexed.chain(by_account)
+    }
+}
+
+impl Statement {
+    /// What is stored once, behind all of its lines.
+    fn end(
+        &self,
+        number: AccountNumber,
+        latest: Option<(StreamVersion, PackedEntry)>,
+        entries_max: u32,
+    ) -> Vec<Change> {
+        let Self { opening, first, version, position } = self;
+        let (version, position) = (*version, *position);
+        let account_id = || opening.account_id.clone();
+        let mut changes = Vec::with_capacity(2);
+        if let Some((version, entry)) = latest {
+            changes.push(Change::Latest { account_id: account_id(), version, entry });
+        }
+        let oldest = oldest_kept(version, entries_max);
+        let header =
+            StatementHeader { number, currency: opening.currency, version, oldest, position };
+        changes.push(Change::Header { account_id: account_id(), header });
+        // Behind the entries: the same events may both fill a block and outgrow it.
+        let before = StreamVersion::new(first.get() - 1).unwrap_or(StreamVersion::FIRST);
+        for block in dropped_blocks(before, version, entries_max) {
+            changes.push(Change::BlockDropped { account_id: account_id(), block });
+        }
+        changes
+    }
 }
 
 /// The line that an event is on its account's statement, if it moved money.
@@ -134,6 +210,8 @@ fn counterparty(event: &Event) -> Option<Text> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::projection::{Projection, given};
 
@@ -146,9 +224,9 @@ mod tests {
         let mut places = Vec::new();
         for change in log.fold(&mut ALL.clone()) {
             match change {
-                Change::Entry { entry, .. } => places.push((entry.version.get(), true)),
+                Change::Entry { version, .. } => places.push((version.get(), true)),
                 Change::NoEntry { version, .. } => places.push((version.get(), false)),
-                Change::Latest { entry, .. } => assert_eq!(entry.version.get(), 2),
+                Change::Latest { version, .. } => assert_eq!(version.get(), 2),
                 Change::Header { header, .. } => assert_eq!(header.version.get(), 3),
                 Change::Indexed { position, .. } => assert_eq!(position.get(), 2),
                 other => panic!("{other:?}"),
@@ -206,8 +284,9 @@ mod tests {
         let mut kept = BTreeMap::new();
         for change in changes {
             match &change {
-                Change::Entry { entry, .. } => _ = kept.insert(entry.version.get(), change),
-                Change::NoEntry { version, .. } => _ = kept.insert(version.get(), change),
+                Change::Entry { version, .. } | Change::NoEntry { version, .. } => {
+                    kept.insert(version.get(), change);
+                }
                 Change::BlockDropped { block, .. } => {
                     kept.retain(|version, _| version / 64 != *block);
                 }

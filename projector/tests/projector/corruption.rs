@@ -12,7 +12,7 @@ use crate::{
     world::World,
 };
 
-async fn stopped(stage: &Stage, projector: &Running) {
+pub(crate) async fn stopped(stage: &Stage, projector: &Running) {
     let says_so = async || {
         let (status, reason) = projector.get("/readyz").await;
         status == 503 && reason.contains("LEDGER_CORRUPT")
@@ -102,7 +102,7 @@ async fn the_lag_of_a_stopped_view_grows_until_it_can_go_on() {
 }
 
 /// Cuts the log back to before the last `batches` batches, as restoring an older backup does.
-async fn go_back(stage: &mut Stage, batches: i32) {
+pub(crate) async fn go_back(stage: &mut Stage, batches: i32) {
     let cut = format!(
         "ALTER TABLE counterfoil.batches DISABLE TRIGGER ALL;
          ALTER TABLE counterfoil.events DISABLE TRIGGER ALL;

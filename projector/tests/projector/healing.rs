@@ -99,17 +99,20 @@ async fn redis_that_goes_back_to_an_older_copy_goes_on_from_there() {
     projector.stop().await;
 }
 
-async fn copy_all(stage: &Stage) -> Vec<(String, Vec<u8>)> {
-    let mut copy = Vec::new();
-    for key in stage.keys("").await {
-        let value = stage.redis(&["DUMP", &key]).await;
-        copy.push((key, redis::FromRedisValue::from_redis_value(value).unwrap()));
-    }
-    copy
+/// All at one moment, as a server that saves its data does.
+pub(crate) async fn copy_all(stage: &Stage) -> Vec<(String, Vec<u8>)> {
+    let copy = "local copy = {}
+        for i, key in ipairs(redis.call('KEYS', '*')) do
+          copy[2 * i - 1] = key
+          copy[2 * i] = redis.call('DUMP', key)
+        end
+        return copy";
+    let copy = stage.redis(&["EVAL", copy, "0"]).await;
+    redis::FromRedisValue::from_redis_value(copy).unwrap()
 }
 
 /// All at once, as a server that starts with an old file does.
-async fn restore_all(stage: &Stage, copy: &[(String, Vec<u8>)]) {
+pub(crate) async fn restore_all(stage: &Stage, copy: &[(String, Vec<u8>)]) {
     let client = redis::Client::open(stage.store.redis_url.as_str()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let mut pipeline = redis::pipe();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests may panic as the tests do")]
 #![allow(clippy::disallowed_methods, reason = "the stage owns the projectors it starts")]
 
+mod building;
 mod corruption;
 mod following;
 mod healing;

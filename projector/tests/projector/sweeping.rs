@@ -127,7 +127,7 @@ async fn edit_totals(stage: &Stage) {
     let (_, mut totals) = stage.writer.totals(Shard::ZERO, visible).await.unwrap();
     totals.currencies.values_mut().for_each(|totals| totals.deposits += 1);
     let names = stage.reader.keys().view(View::Totals, Shard::ZERO).generation(visible);
-    stage.set(&names.totals(), &Change::Totals(totals).bytes(Shard::ZERO).unwrap()).await;
+    stage.set(&names.totals(), &Change::Totals(totals).bytes().unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

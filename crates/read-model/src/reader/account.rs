@@ -99,7 +99,7 @@ impl Reader {
         let above = after.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
         let (generation, checkpoint, head, seconds, microseconds, ids, values): Reply =
             script::OWNER
-                .on(vec![keys.visible(), self.keys.head(shard)])
+                .on(&[keys.visible(), self.keys.head(shard)])
                 .arg(keys.base())
                 .arg(owner.as_str())
                 .arg(above)

@@ -10,8 +10,8 @@ use crate::{
     codec::Malformed,
 };
 
-/// How many keys Redis looks at per step of a scan: all keys of the server, ours or not.
-const SCAN_COUNT: usize = 500;
+/// How many keys Redis looks at per step of a scan: all keys of the server, ours or not. A step takes well below a millisecond.
+const SCAN_COUNT: usize = 1000;
 
 /// A place in a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Scanned<V> {
 pub enum Name {
     /// Which prefix of the log the generation includes.
     Checkpoint,
+    /// How far values are ahead of that while the generation is built.
+    Filling,
     /// An account.
     Account(AccountId),
     /// An owner's account ids.
@@ -70,6 +72,7 @@ impl Name {
         let number = |text: &str| text.parse::<i64>().ok().filter(|n| n.to_string() == text);
         match (view, name.split_once(':')) {
             (_, None) if name == "checkpoint" => Some(Self::Checkpoint),
+            (_, None) if name == "filling" => Some(Self::Filling),
             (View::Totals, None) if name == "t" => Some(Self::Totals),
             (View::Accounts, Some(("a", id))) => account(id).map(Self::Account),
             (View::Accounts, Some(("o", id))) => OwnerId::new(id).ok().map(Self::Owner),
@@ -89,6 +92,7 @@ impl Name {
     pub fn key(&self, keys: &GenerationKeys) -> String {
         match self {
             Self::Checkpoint => keys.checkpoint(),
+            Self::Filling => keys.filling(),
             Self::Account(id) => keys.account(id),
             Self::Owner(id) => keys.owner(id),
             Self::Header(id) => keys.header(id),
@@ -118,12 +122,24 @@ pub struct StoredFields {
     pub fields: Vec<(i64, Vec<u8>)>,
 }
 
+/// One step through the names of two generations of a view.
+#[derive(Debug, Clone)]
+pub struct ScannedPair {
+    /// Names that the one has.
+    pub ours: Vec<Name>,
+    /// Names that the other has.
+    pub theirs: Vec<Name>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<ScanCursor>,
+}
+
 /// One generation of a view on a shard.
 #[derive(Clone)]
 pub struct StoredGeneration {
     reader: Reader,
     view: View,
     shard: Shard,
+    generation: Generation,
     keys: GenerationKeys,
 }
 
@@ -132,7 +148,7 @@ impl Reader {
     #[must_use]
     pub fn generation(&self, view: View, shard: Shard, generation: Generation) -> StoredGeneration {
         let keys = self.keys.view(view, shard).generation(generation);
-        StoredGeneration { reader: self.clone(), view, shard, keys }
+        StoredGeneration { reader: self.clone(), view, shard, generation, keys }
     }
 }
 
@@ -240,6 +256,43 @@ impl StoredGeneration {
         Ok(ScanPage { items: parsed.collect(), next })
     }
 
+    /// One step through the names of the keys of this generation and of another one of the same view.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn scan_with(&self, other: &Self, cursor: ScanCursor) -> Result<ScannedPair, Error> {
+        let pattern = format!("{}*", self.reader.keys.view(self.view, self.shard).base());
+        let (next, keys) = scan_step(&self.reader.connection, &pattern, cursor).await?;
+        let mut scanned = ScannedPair { ours: Vec::new(), theirs: Vec::new(), next };
+        for key in &keys {
+            let Some((_, view, generation, name)) = self.reader.keys.parse(key) else { continue };
+            let Some(name) = Name::parse(view, name) else { continue };
+            if matches!(name, Name::Checkpoint | Name::Filling) {
+                continue; // each generation has its own
+            }
+            if generation == self.generation {
+                scanned.ours.push(name);
+            } else if generation == other.generation {
+                scanned.theirs.push(name);
+            }
+        }
+        Ok(scanned)
+    }
+
+    /// Whether all of the named keys are there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn has_all(&self, names: &[Name]) -> Result<bool, Error> {
+        if names.is_empty() {
+            return Ok(true);
+        }
+        let mut exists = redis::cmd("EXISTS");
+        names.iter().for_each(|name| _ = exists.arg(name.key(&self.keys)));
+        let there: usize = self.reader.connection.command("look for keys", &exists).await?;
+        Ok(there == names.len())
+    }
+
     /// Which of the named keys differ from those of another generation, and both checkpoints at that moment. A
     /// difference between two generations that stand at different checkpoints says nothing.
     ///
@@ -250,22 +303,26 @@ impl StoredGeneration {
         other: &Self,
         names: &[Name],
     ) -> Result<(Vec<Name>, [Option<Checkpoint>; 2]), Error> {
+        let (texts, others): (Vec<&Name>, Vec<&Name>) =
+            names.iter().partition(|name| is_text(name));
         let mut pipeline = redis::pipe();
         pipeline.atomic();
         for keys in [&self.keys, &other.keys] {
-            pipeline.cmd("GET").arg(keys.checkpoint());
-            names.iter().for_each(|name| read_whole(&mut pipeline, name, keys));
+            // A key of another type reads as missing here too.
+            let get = pipeline.cmd("MGET").arg(keys.checkpoint());
+            texts.iter().for_each(|name| _ = get.arg(name.key(keys)));
+            others.iter().for_each(|name| read_whole(&mut pipeline, name, keys));
         }
-        let values = self.look("compare two generations", &mut pipeline).await?;
-        let (ours, theirs) = values.split_at(values.len() / 2);
-        let checkpoint = |side: &[Value]| {
-            let value = side.first().cloned().and_then(bytes)?;
-            Checkpoint::decode(&value).ok()
-        };
-        let pairs = ours.iter().zip(theirs).skip(1).zip(names);
-        let differing = pairs.filter(|((a, b), _)| sorted(a) != sorted(b));
+        let mut values = self.look("compare two generations", &mut pipeline).await?;
+        let theirs = values.split_off(values.len() / 2);
+        let (our_checkpoint, ours) = flat(values);
+        let (their_checkpoint, theirs) = flat(theirs);
+        let pairs = ours.iter().zip(&theirs).zip(texts.into_iter().chain(others));
+        let differing = pairs.filter(|((a, b), _)| !is_same(a, b));
         let differing = differing.map(|(_, name)| name.clone()).collect();
-        Ok((differing, [checkpoint(ours), checkpoint(theirs)]))
+        let checkpoints = [our_checkpoint, their_checkpoint];
+        let checkpoints = checkpoints.map(|value| Checkpoint::decode(&value.and_then(bytes)?).ok());
+        Ok((differing, checkpoints))
     }
 
     /// One step through all accounts of a generation of the accounts view.
@@ -356,10 +413,21 @@ fn bytes(value: Value) -> Option<Vec<u8>> {
     }
 }
 
+fn is_text(name: &Name) -> bool {
+    match name {
+        Name::Account(_) | Name::Header(_) | Name::Latest(_) | Name::Totals => true,
+        Name::Checkpoint
+        | Name::Filling
+        | Name::Owner(_)
+        | Name::Block(..)
+        | Name::Transactions(_) => false,
+    }
+}
+
 fn read_whole(pipeline: &mut Pipeline, name: &Name, keys: &GenerationKeys) {
     let key = name.key(keys);
     match name {
-        Name::Checkpoint => pipeline.cmd("EXISTS").arg(key),
+        Name::Checkpoint | Name::Filling => pipeline.cmd("EXISTS").arg(key),
         Name::Owner(_) => pipeline.cmd("ZRANGE").arg(key).arg(0).arg(-1),
         Name::Block(..) | Name::Transactions(_) => pipeline.cmd("HGETALL").arg(key),
         Name::Account(_) | Name::Header(_) | Name::Latest(_) | Name::Totals => {
@@ -368,14 +436,30 @@ fn read_whole(pipeline: &mut Pipeline, name: &Name, keys: &GenerationKeys) {
     };
 }
 
-/// The fields of a hash come in any order.
-fn sorted(value: &Value) -> Vec<Vec<u8>> {
-    let mut parts = match value {
-        Value::Array(items) => {
-            items.chunks(2).map(|pair| format!("{pair:?}").into_bytes()).collect()
-        }
-        other => vec![format!("{other:?}").into_bytes()],
+/// What an MGET of a checkpoint and some texts has brought, and what came after it.
+fn flat(values: Vec<Value>) -> (Option<Value>, Vec<Value>) {
+    let mut values = values.into_iter();
+    let mut first = match values.next() {
+        Some(Value::Array(texts)) => texts.into_iter(),
+        _ => Vec::new().into_iter(),
     };
-    parts.sort_unstable();
-    parts
+    (first.next(), first.chain(values).collect())
+}
+
+/// Whether two keys hold the same. The fields of a hash come in any order.
+fn is_same(a: &Value, b: &Value) -> bool {
+    let pairs = |value: &Value| match value {
+        Value::Array(items) => {
+            let words = items.iter().map(|item| match item {
+                Value::BulkString(bytes) => Some(bytes.clone()),
+                _ => None,
+            });
+            let words: Vec<_> = words.collect();
+            let mut pairs: Vec<_> = words.chunks(2).map(<[_]>::to_vec).collect();
+            pairs.sort_unstable();
+            Some(pairs)
+        }
+        _ => None,
+    };
+    a == b || matches!((pairs(a), pairs(b)), (Some(a), Some(b)) if a == b)
 }

@@ -84,7 +84,7 @@ impl Reader {
     ) -> Result<Snapshot<Option<StatementPage>>, Error> {
         let keys = self.keys.view(View::Transactions, shard);
         let reply: Vec<Value> = script::STATEMENT
-            .on(vec![keys.visible(), self.keys.head(shard)])
+            .on(&[keys.visible(), self.keys.head(shard)])
             .arg(keys.base())
             .arg(id.as_str())
             .arg(before.map_or_else(String::new, |version| version.get().to_string()))

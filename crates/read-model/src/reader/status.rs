@@ -4,7 +4,7 @@ use ledger::{Shard, ShardCount};
 
 use super::{Bytes, Reader, milliseconds, read_head};
 use crate::{
-    Checkpoint, Error, Generation, HeadStamp, Keyspace, View,
+    Checkpoint, Error, Filling, Generation, HeadStamp, Keyspace, View,
     script::{self, Invocation},
 };
 
@@ -19,6 +19,8 @@ pub struct ViewStatus {
     pub visible: Option<GenerationStatus>,
     /// The generation being built.
     pub building: Option<GenerationStatus>,
+    /// The stride that is being stored in it, or was when its projector ended.
+    pub filling: Option<Filling>,
     /// The generation that was visible before; projected on until it is dropped.
     pub retired: Option<GenerationStatus>,
     /// When the retired generation ceased to be visible, by Redis's clock in milliseconds.
@@ -78,17 +80,18 @@ pub(crate) async fn view_status(
     parse(view, shard, reply)
 }
 
-type Reply = (i64, i64, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes);
+type Reply = (i64, i64, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes);
 
 fn call(keys: &Keyspace, view: View, shard: Shard) -> Invocation {
     let names = keys.view(view, shard);
     let pointers =
-        vec![names.visible(), names.building(), names.retired(), names.rebuild(), keys.head(shard)];
-    script::STATUS.on(pointers).arg(names.base())
+        [names.visible(), names.building(), names.retired(), names.rebuild(), keys.head(shard)];
+    script::STATUS.on(&pointers).arg(names.base())
 }
 
 fn parse(view: View, shard: Shard, reply: Reply) -> Result<ViewStatus, Error> {
-    let (seconds, microseconds, head, rebuild, visible, c1, building, c2, retired, c3) = reply;
+    let (seconds, microseconds, head, rebuild, visible, c1, building, c2, retired, c3, filling) =
+        reply;
     let bad = |what: &str| Error::Inconsistent { view, shard, what: what.to_owned() };
     let generation = |pointer: &str, checkpoint: Bytes| {
         let generation = Generation::parse(pointer).ok_or_else(|| bad("malformed pointer"))?;
@@ -110,11 +113,19 @@ fn parse(view: View, shard: Shard, reply: Reply) -> Result<ViewStatus, Error> {
     let of = |pointer: Option<&str>, checkpoint| {
         pointer.map(|pointer| generation(pointer, checkpoint)).transpose()
     };
+    let filling = filling.as_deref().map(Filling::decode).transpose();
+    let mut building = of(text(building).as_deref(), c2)?;
+    if let (Err(malformed), Some(building)) = (&filling, &mut building) {
+        // Nobody can tell how far its values are ahead of its checkpoint.
+        tracing::error!(view.name = %view, shard = shard.get(), error = %malformed, "filling");
+        building.checkpoint = None;
+    }
     Ok(ViewStatus {
         view,
         shard,
         visible: of(text(visible).as_deref(), c1)?,
-        building: of(text(building).as_deref(), c2)?,
+        building,
+        filling: filling.ok().flatten(),
         retired: of(retired, c3)?,
         retired_at_ms: retired_at,
         rebuild_requested: rebuild.is_some(),

@@ -49,7 +49,7 @@ impl Reader {
         let keys = self.keys.view(View::Transactions, id.shard);
         let (generation, checkpoint, head, seconds, microseconds, indexed, found_header, entry): Reply =
             script::TRANSACTION
-                .on(vec![keys.visible(), self.keys.head(id.shard)])
+                .on(&[keys.visible(), self.keys.head(id.shard)])
                 .arg(keys.base())
                 .arg(index_of(id.position))
                 .arg(id.position.get())

@@ -1,7 +1,9 @@
 -- swap: lets queries see another generation, if that does not take them back in the log.
--- KEYS: visible, building, retired, checkpoint of the visible generation, checkpoint of the other one
+-- KEYS: visible, building, retired, checkpoint of the visible generation, checkpoint of the other one,
+--   what the other one is being filled with
 -- ARGV: visible generation that the caller saw ('' for none), the other one, its checkpoint as the caller saw it ('' for whatever it is),
 --   first byte of the position in a checkpoint, length of what names the log in it, channel, message
+-- A generation that is being filled holds values ahead of its checkpoint: it is not shown.
 -- A generation that is already retired must be dropped first, or nobody would know of it any more.
 -- Returns 1 when done, 0 when something has happened since, -1 when the other one is behind.
 local function generation(pointer)
@@ -19,6 +21,9 @@ if retired and retired ~= ARGV[1] and retired ~= ARGV[2] then
   return 0
 end
 local target = redis.call('GET', KEYS[5])
+if redis.call('EXISTS', KEYS[6]) == 1 then
+  return 0
+end
 if not target or (ARGV[3] ~= '' and target ~= ARGV[3]) then
   return 0
 end

@@ -115,7 +115,25 @@ pub struct StatementEntry {
     pub recorded_at: Timestamp,
 }
 
+/// A [`StatementEntry`] as a block holds it: small, because very many are held in memory while a statement is built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedEntry(Box<[u8]>);
+
+impl PackedEntry {
+    /// The value to store.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl StatementEntry {
+    /// The entry as a block of an account of `shard` holds it.
+    #[must_use]
+    pub fn pack(&self, shard: Shard) -> PackedEntry {
+        PackedEntry(self.encode(shard).into_boxed_slice())
+    }
+
     /// The value to store in a block of an account of `shard`. The version is not in it: it is the field's name.
     #[must_use]
     pub fn encode(&self, shard: Shard) -> Vec<u8> {

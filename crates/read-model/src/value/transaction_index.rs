@@ -7,8 +7,9 @@ use crate::codec::{Decoder, Encoder, Malformed};
 
 const FORMAT: u8 = 1;
 
-/// Positions per hash of the index.
-const INDEX_POSITIONS: i64 = 256;
+/// Positions per hash of the index: Redis looks through a small hash from its beginning for every field, so a larger one costs
+/// more time than its key costs memory.
+const INDEX_POSITIONS: i64 = 64;
 
 /// The part of the transaction index that holds a position.
 #[must_use]

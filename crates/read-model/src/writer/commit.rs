@@ -4,9 +4,13 @@ use ledger::Shard;
 
 use super::Writer;
 use crate::{
-    Change, Checkpoint, Error, Generation, Place, View, reader::announcement, script,
-    script::Invocation,
+    Change, Checkpoint, Error, Generation, GenerationKeys, Place, View, reader::announcement,
+    script, script::Invocation,
 };
+
+/// Texts and fields in one command. Lua takes some thousand words at once.
+const TEXTS_MAX: usize = 1000;
+const FIELDS_MAX: usize = 1000;
 
 /// A page of changes to one generation of a view.
 #[derive(Debug, Clone)]
@@ -41,42 +45,77 @@ impl Writer {
 
     fn commit_call(&self, page: &Page) -> Invocation {
         let names = self.keys.view(page.view, page.shard).generation(page.generation);
-        let mut keys = vec![names.checkpoint()];
-        let mut writes: Vec<Vec<u8>> = Vec::with_capacity(page.changes.len() * 3);
-        let mut changes = page.changes.iter().peekable();
-        while let Some(change) = changes.next() {
-            let value = change.bytes(page.shard);
-            let place = change.place(&names);
-            keys.push(place.key().to_owned());
-            match (place, value) {
-                (Place::Text { .. }, Some(value)) => writes.extend([b"S".to_vec(), value]),
-                (Place::Member { member, .. }, _) => {
-                    writes.extend([b"Z".to_vec(), member.into_bytes()]);
-                }
-                (Place::Hash { .. }, _) | (Place::Text { .. }, None) => writes.push(b"D".to_vec()),
-                (Place::Field { key, field }, value) => {
-                    // Neighbours in one hash are one write.
-                    let mut fields = vec![(field, value.unwrap_or_default())];
-                    while let Some(next) = changes.peek()
-                        && let Place::Field { key: other, field } = next.place(&names)
-                        && other == key
-                    {
-                        fields.push((field, next.bytes(page.shard).unwrap_or_default()));
-                        changes.next();
-                    }
-                    writes.extend([b"H".to_vec(), fields.len().to_string().into_bytes()]);
-                    for (field, value) in fields {
-                        writes.extend([field.to_string().into_bytes(), value]);
-                    }
-                }
-            }
-        }
-        script::COMMIT
-            .on(keys)
+        let mut call = script::COMMIT
+            .on(&[names.checkpoint()])
             .arg(page.expected.encode())
             .arg(page.upto.encode())
             .arg(self.keys.checkpoints(page.shard))
-            .arg(announcement(page.view, page.generation, page.upto.position))
-            .args(writes)
+            .arg(announcement(page.view, page.generation, page.upto.position));
+        write(&mut call, &names, &page.changes);
+        call
     }
+}
+
+/// Adds the commands that make some changes, in the form in which the scripts run them.
+pub(super) fn write(call: &mut Invocation, names: &GenerationKeys, changes: &[Change]) {
+    // Texts are written together: one command for many costs much less.
+    let mut texts: Vec<(String, Vec<u8>)> = Vec::with_capacity(changes.len().min(TEXTS_MAX));
+    let mut changes = changes.iter().peekable();
+    while let Some(change) = changes.next() {
+        if let Some((account, hash, field)) = change.field() {
+            // Neighbours in one hash are one write.
+            let mut fields = vec![(field, change)];
+            while let Some(next) = changes.peek()
+                && let Some((other, of_hash, field)) = next.field()
+                && (other, of_hash) == (account, hash)
+                && fields.len() < FIELDS_MAX
+            {
+                fields.push((field, next));
+                changes.next();
+            }
+            command(call, "HSET", change.place(names).key(), 2 * fields.len());
+            for (field, change) in fields {
+                call.push(field);
+                call.push(change.bytes().unwrap_or_default());
+            }
+            continue;
+        }
+        match (change.place(names), change.bytes()) {
+            (Place::Text { key }, Some(value)) => {
+                texts.push((key, value));
+                if texts.len() == TEXTS_MAX {
+                    write_texts(call, &mut texts);
+                }
+            }
+            (Place::Member { key, member }, _) => {
+                command(call, "ZADD", &key, 2);
+                call.push(0);
+                call.push(member);
+            }
+            (place, _) => {
+                write_texts(call, &mut texts);
+                command(call, "UNLINK", place.key(), 0);
+            }
+        }
+    }
+    write_texts(call, &mut texts);
+}
+
+fn write_texts(call: &mut Invocation, texts: &mut Vec<(String, Vec<u8>)>) {
+    if texts.is_empty() {
+        return;
+    }
+    call.push(1 + 2 * texts.len());
+    call.push("MSET");
+    for (key, value) in texts.drain(..) {
+        call.push(key);
+        call.push(value);
+    }
+}
+
+/// Begins a command with so many words behind its key.
+fn command(call: &mut Invocation, name: &str, key: &str, more: usize) {
+    call.push(2 + more);
+    call.push(name);
+    call.push(key);
 }

@@ -65,7 +65,7 @@ impl Writer {
         let names = self.keys.view(status.view, status.shard);
         let building = status.building.map(|building| building.generation.to_string());
         let begun: i64 = script::BEGIN
-            .on(vec![names.building(), names.rebuild(), names.generation(generation).checkpoint()])
+            .on(&[names.building(), names.rebuild(), names.generation(generation).checkpoint()])
             .arg(building.unwrap_or_default())
             .arg(generation.get())
             .arg(genesis.encode())
@@ -95,12 +95,13 @@ impl Writer {
         let announced = known.filter_map(|known| known.checkpoint).next();
         let position = announced.map_or(ledger::Position::ZERO, |checkpoint| checkpoint.position);
         let outcome: i64 = script::SWAP
-            .on(vec![
+            .on(&[
                 names.visible(),
                 names.building(),
                 names.retired(),
                 visible_checkpoint,
                 names.generation(target).checkpoint(),
+                names.generation(target).filling(),
             ])
             .arg(visible.map(|visible| visible.to_string()).unwrap_or_default())
             .arg(target.get())
@@ -142,7 +143,7 @@ impl Writer {
         let names = self.keys.view(view, shard);
         let checkpoint = names.generation(generation).checkpoint();
         let forgotten: i64 = script::DROP
-            .on(vec![names.visible(), names.building(), names.retired(), checkpoint])
+            .on(&[names.visible(), names.building(), names.retired(), checkpoint])
             .arg(generation.get())
             .run("forget a generation", &self.connection)
             .await?;

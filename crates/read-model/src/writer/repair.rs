@@ -56,7 +56,7 @@ impl Writer {
         let log = checkpoint.get(..LOG_BYTES).unwrap_or_default();
         let names = self.keys.view(repair.view, repair.shard).generation(repair.generation);
         let call = script::REPAIR
-            .on(vec![names.checkpoint(), repair.place.key().to_owned()])
+            .on(&[names.checkpoint(), repair.place.key().to_owned()])
             .arg(POSITION_OFFSET)
             .arg(log)
             .arg(repair.seen.position.get());

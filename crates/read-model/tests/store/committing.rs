@@ -86,7 +86,9 @@ async fn a_script_that_fails_halfway_leaves_the_checkpoint_and_is_not_read() {
     let generation = store.visible(View::Accounts).await;
     let names = store.reader.keys().view(View::Accounts, SHARD).generation(generation);
     store.redis(&["SET", &names.owner(&crate::support::owner()), "not a set"]).await;
-    let changes = vec![account("alice", 3, 70), owned("alice")];
+    // What comes before a drop is written before it, and so before the owner's key is found to be none.
+    let dropped = Change::BlockDropped { account_id: account_id("alice"), block: 0 };
+    let changes = vec![account("alice", 3, 70), dropped, owned("alice")];
     let failed = store.writer.commit(&page(View::Accounts, generation, (0, 3), changes)).await;
     assert!(matches!(failed, Err(Error::WrongType { .. })), "{failed:?}");
     let marker = store.reader.marker(View::Accounts, SHARD).await.unwrap();

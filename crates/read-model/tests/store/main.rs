@@ -3,6 +3,7 @@
 
 mod claiming;
 mod committing;
+mod filling;
 mod generations;
 mod reading;
 mod repairing;

@@ -109,13 +109,13 @@ async fn a_field_is_replaced_and_its_neighbours_stay() {
         place: Place::Field { key, field: 2 },
         replacement: Replacement::Value {
             wrong: Some(b"other".to_vec()),
-            right: stored_entry("alice", 2).bytes(SHARD),
+            right: stored_entry("alice", 2).bytes(),
         },
     };
     assert!(!store.writer.repair(&repair).await.unwrap(), "something else is there");
     repair.replacement = Replacement::Value {
         wrong: Some(b"edited".to_vec()),
-        right: stored_entry("alice", 2).bytes(SHARD),
+        right: stored_entry("alice", 2).bytes(),
     };
     assert!(store.writer.repair(&repair).await.unwrap());
     let read = store.reader.statement(SHARD, &account_id("alice"), None, 10).await.unwrap();

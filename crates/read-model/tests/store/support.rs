@@ -64,6 +64,14 @@ impl Store {
         command.query_async(&mut connection).await.unwrap()
     }
 
+    /// Sets a key to some bytes by hand.
+    pub(crate) async fn set(&self, key: &str, value: &[u8]) {
+        let client = redis::Client::open(self.config.redis_url.as_str()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut set = redis::cmd("SET");
+        let () = set.arg(key).arg(value).query_async(&mut connection).await.unwrap();
+    }
+
     /// Everything under the prefix, to compare before and after.
     pub(crate) async fn dump(&self) -> Vec<(String, String)> {
         let pattern = format!("{}:*", self.config.key_prefix);
@@ -182,7 +190,8 @@ pub(crate) fn entry(at: i64) -> StatementEntry {
 }
 
 pub(crate) fn stored_entry(id: &str, at: i64) -> Change {
-    Change::Entry { account_id: account_id(id), entry: entry(at) }
+    let entry = entry(at);
+    Change::Entry { account_id: account_id(id), version: entry.version, entry: entry.pack(SHARD) }
 }
 
 pub(crate) fn no_entry(id: &str, at: i64) -> Change {

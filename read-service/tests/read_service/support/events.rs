@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::{
-    AccountId, AccountNumber, AccountState, Currency, Opening, OwnerId, Position, Status,
+    AccountId, AccountNumber, AccountState, Currency, Opening, OwnerId, Position, Shard, Status,
     StreamVersion, Timestamp,
 };
 use read_model::{AccountView, Change, CurrencyTotals, EntryKind, StatementEntry, StatementHeader};
@@ -50,6 +50,7 @@ pub(crate) fn account_changes(view: &AccountView) -> Vec<Change> {
 }
 
 pub(crate) fn statement_changes(
+    shard: Shard,
     view: &AccountView,
     oldest: StreamVersion,
     entry: Option<StatementEntry>,
@@ -67,9 +68,10 @@ pub(crate) fn statement_changes(
                 let account_id = account_id.clone();
                 changes.push(Change::Indexed { position, account_id, version });
             }
-            let latest = entry.clone();
-            changes.push(Change::Latest { account_id: account_id.clone(), entry: latest });
-            changes.push(Change::Entry { account_id, entry });
+            let packed = entry.pack(shard);
+            let (version, entry) = (entry.version, packed.clone());
+            changes.push(Change::Latest { account_id: account_id.clone(), version, entry });
+            changes.push(Change::Entry { account_id, version, entry: packed });
         }
     }
     changes

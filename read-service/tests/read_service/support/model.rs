@@ -196,7 +196,7 @@ impl Model {
         }
         let changes = [
             (View::Accounts, account_changes(view)),
-            (View::Transactions, statement_changes(view, *oldest, entry)),
+            (View::Transactions, statement_changes(shard, view, *oldest, entry)),
             (View::Totals, vec![Change::Totals(log.totals.clone())]),
         ];
         for (view, changes) in changes {
