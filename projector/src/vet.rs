@@ -12,7 +12,7 @@ use ledger::Shard;
 use read_model::{
     Generation, Name, Reader, ScanCursor, ScannedPair, StoredGeneration, SwapOutcome, View,
 };
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
     Shared,
@@ -34,6 +34,9 @@ const RETRY_AFTER: Duration = Duration::from_millis(5);
 /// Keys compared in one atomic step, and steps under way at once. The largest are blocks of a statement: a millisecond or two of Redis.
 const COMPARED_AT_ONCE: usize = 128;
 const COMPARISONS_UNDER_WAY: usize = 4;
+
+/// Pages of a scan that wait to be compared.
+const PAGES_AHEAD: usize = 2;
 
 /// How many differing keys are named in the log; all are counted.
 const NAMED_MAX: usize = 10;
@@ -226,22 +229,31 @@ async fn compare(
 ) -> Result<Vec<Name>, Stop> {
     // What one has when the scan begins, the other has too if it is to have it at all, and so the scan finds both.
     settled(new, old, Look::AtNothing).await?;
-    let pages = stream::try_unfold(Some(ScanCursor::START), |at| {
-        let (old, scanned) = (old.clone(), scanned.clone());
-        async move {
-            let Some(at) = at else { return Ok::<_, Stop>(None) };
-            let page = scanned.scan_with(&old, at).await?;
-            let next = page.next;
-            Ok(Some((steps(page), next)))
+    // Ahead of what is compared, whose answers take long.
+    let (sender, mut pages) = mpsc::channel(PAGES_AHEAD);
+    let scan = async move {
+        let mut cursor = Some(ScanCursor::START);
+        while let Some(at) = cursor {
+            let page = scanned.scan_with(old, at).await?;
+            cursor = page.next;
+            if sender.send(page).await.is_err() {
+                break;
+            }
         }
-    });
-    let steps = pages.map_ok(|steps| stream::iter(steps).map(Ok::<_, Stop>)).try_flatten();
-    let differing = steps.map_ok(|step| step.differing(old.clone(), new.clone()));
-    let mut differing = std::pin::pin!(differing.try_buffer_unordered(COMPARISONS_UNDER_WAY));
-    let mut differences = HashSet::new();
-    while let Some(found) = differing.try_next().await? {
-        differences.extend(found);
-    }
+        Ok::<_, Stop>(())
+    };
+    let pages = stream::poll_fn(|context| pages.poll_recv(context));
+    let steps = pages.flat_map(|page| stream::iter(steps(page)));
+    let differing = steps.map(|step| step.differing(old.clone(), new.clone()));
+    let mut differing = std::pin::pin!(differing.buffer_unordered(COMPARISONS_UNDER_WAY));
+    let collect = async {
+        let mut differences = HashSet::new();
+        while let Some(found) = differing.try_next().await? {
+            differences.extend(found);
+        }
+        Ok(differences)
+    };
+    let ((), differences) = futures::try_join!(scan, collect)?;
     Ok(differences.into_iter().collect())
 }
 
