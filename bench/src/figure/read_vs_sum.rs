@@ -9,7 +9,7 @@ use crate::{
     series::{Series, Subject, warm_up},
 };
 
-/// Entries of the account that is added up. What GetBalance reads does not depend on them: see `long_account`.
+/// Entries of the account that is added up. What `GetBalance` reads does not depend on them: see `long_account`.
 const ENTRIES: [(u32, &str); 3] = [(10, "10"), (1_000, "1,000"), (100_000, "100,000")];
 /// An account of a baseline begins with its opening and one entry; the opening adds nothing.
 const FIRST_ENTRIES: u32 = 1;
