@@ -28,6 +28,7 @@ use tokio::{
 use crate::{
     Shared,
     error::Stop,
+    load::link_of,
     log::Openings,
     metrics::{of_shard, of_view},
     projection::{EventPage, Gathered, Projection},
@@ -137,7 +138,12 @@ impl Build {
     async fn run(self) -> Result<(), Stop> {
         let Self { shared, shard, link, mut targets, projections } = self;
         let url = shared.config.database.database_url.expose();
-        let log = LogReader::connect(url, "counterfoil-projector/build").await?;
+        let log = LogReader::connect_to_catch_up(url, "counterfoil-projector/build").await?;
+        let identity = (*shared.identity.borrow()).ok_or(Stop::Conflict)?;
+        for filling in targets.iter().filter_map(|target| target.filling) {
+            // Asked of whom it is read from: another server may have another history.
+            link_of(&log, &identity, shard, &filling.farthest).await?;
+        }
         let mut reading = Reading {
             shard,
             log: CatchUp::new(log, shard, link),

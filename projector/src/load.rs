@@ -154,7 +154,7 @@ async fn track(
 }
 
 /// The place in the log that a checkpoint names, if the log still has it.
-async fn link_of(
+pub(crate) async fn link_of(
     log: &LogReader,
     identity: &LogIdentity,
     shard: Shard,

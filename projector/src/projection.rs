@@ -10,7 +10,7 @@ mod transaction;
 pub(crate) use transaction::statement_entry;
 
 use event_store::{OpenedAccount, RecordedEvent};
-use ledger::Position;
+use ledger::{Opening, Position};
 use read_model::{Change, Checkpoint, ShardTotals, View};
 
 use crate::log::ByAccount;
@@ -42,6 +42,18 @@ impl EventPage<'_> {
             Ok((event, opened))
         })
     }
+}
+
+/// About what an opening takes of memory: it stays for as long as something is gathered of its account.
+fn opening_bytes(opening: &Opening) -> usize {
+    /// A node of a map of texts, which is at worst half full.
+    const NODE_BYTES: usize = 544;
+    const NODE_LABELS: usize = 5;
+    let Opening { account_id, owner_id, currency: _, labels } = opening;
+    let ids = account_id.as_str().len() + owner_id.as_ref().map_or(0, |id| id.as_str().len());
+    let nodes = labels.len().div_ceil(NODE_LABELS) * NODE_BYTES;
+    let texts: usize = labels.iter().map(|(key, value)| key.len() + value.len()).sum();
+    size_of::<Opening>() + ids + nodes + texts
 }
 
 /// Folds pages into changes of one view.

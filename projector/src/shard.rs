@@ -124,6 +124,7 @@ impl ShardProjector {
                 if stale.is_some_and(|stale| stale.identity != identity) {
                     // Another log: nothing that was remembered of the last one holds.
                     self.builds = Builds::default();
+                    self.building_goes_on().await;
                     self.openings = Openings::new(self.shard, self.shared.config.openings_max);
                 }
                 load::load(self, identity).await?
@@ -231,6 +232,9 @@ impl ShardProjector {
             Stop::Log(_) => ("log", RETRY_AFTER_MAX),
             _ => ("read_model", RETRY_AFTER_MAX),
         };
+        if matches!(stop, Stop::Log(_)) {
+            shared.background.give_up().await;
+        }
         self.builds.not_before = Some(Instant::now() + wait);
         if kind == "conflict" {
             tracing::debug!(shard, "another projector builds");

@@ -142,6 +142,9 @@ impl ShardProjector {
         let (shard, visible) = (self.shard, visible.generation);
         self.vetting.running.spawn(async move {
             let verdict = vet(&shared, of.0, shard, visible, of.1).await;
+            if matches!(verdict, Err(Stop::Log(_))) {
+                shared.background.give_up().await;
+            }
             (of, verdict)
         });
         Ok(false)

@@ -40,6 +40,8 @@ pub enum Purpose {
     WriterRead,
     /// Reading for everybody else.
     Read,
+    /// The same for one who stops taking an answer now and then.
+    ReadSlowly,
     /// As the login itself: ending old connections, looking at settings, ringing the bell.
     Control,
     /// Changing the schema, as the login itself.
@@ -64,6 +66,11 @@ impl Purpose {
             Self::Read => {
                 "-c role=counterfoil_projector -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off \
                  -c plan_cache_mode=force_generic_plan"
+            }
+            // The server would take one who lets it wait for one who is gone.
+            Self::ReadSlowly => {
+                "-c role=counterfoil_projector -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off \
+                 -c plan_cache_mode=force_generic_plan -c tcp_user_timeout=0"
             }
             // Nothing durable is written here, and the bell must not wait for the disk.
             Self::Control => "-c synchronous_commit=off -c client_min_messages=warning",

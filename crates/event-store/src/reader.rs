@@ -84,6 +84,17 @@ impl LogReader {
         Self::connect_as(database_url, application_name, Purpose::Read).await
     }
 
+    /// The same, to be read by [`crate::CatchUp`], which lets an answer wait while what it has given is stored.
+    ///
+    /// # Errors
+    /// As [`LogReader::connect`].
+    pub async fn connect_to_catch_up(
+        database_url: &str,
+        application_name: &str,
+    ) -> Result<Self, Error> {
+        Self::connect_as(database_url, application_name, Purpose::ReadSlowly).await
+    }
+
     pub(crate) async fn connect_as(
         url: &str,
         application_name: &str,

@@ -15,10 +15,10 @@
 //! | `<view>.<version>:<generation>:filling`               | string | how far values are ahead of it, while it is built   |
 //! | `accounts.1:<generation>:a:<account>`                 | string | the account                                        |
 //! | `accounts.1:<generation>:o:<owner>`                   | zset   | account ids of the owner, all with score 0          |
-//! | `transactions.1:<generation>:h:<account>`             | string | how far the statement goes                          |
-//! | `transactions.1:<generation>:l:<account>`             | string | the newest entry                                   |
-//! | `transactions.1:<generation>:b:<account>:<version/64>`| hash   | version to entry, or to a placeholder               |
-//! | `transactions.1:<generation>:t:<position/64>`         | hash   | position of a transaction to account and version    |
+//! | `transactions.2:<generation>:h:<account>`             | string | how far the statement goes                          |
+//! | `transactions.2:<generation>:l:<account>`             | string | the newest entry                                   |
+//! | `transactions.2:<generation>:b:<account>:<version/64>`| hash   | version to entry, or to a placeholder               |
+//! | `transactions.2:<generation>:t:<position/64>`         | hash   | position of a transaction to account and version    |
 //! | `totals.1:<generation>:t`                             | string | the trial balance                                  |
 //!
 //! `cf:v1:log` stands outside the shards: which log this read model is of.
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_key_says_which_generation_it_belongs_to() {
         let keys = Keyspace::new("cf").unwrap();
-        let parsed = keys.parse("cf:v1:{3}:transactions.1:17:b:a:b:4").unwrap();
+        let parsed = keys.parse("cf:v1:{3}:transactions.2:17:b:a:b:4").unwrap();
         let generation = Generation::new(17).unwrap();
         assert_eq!(parsed, (Shard::new(3).unwrap(), View::Transactions, generation, "b:a:b:4"));
         for other in [

@@ -39,7 +39,8 @@ impl View {
     #[must_use]
     pub fn version(self) -> u32 {
         match self {
-            Self::Accounts | Self::Transactions | Self::Totals => 1,
+            Self::Accounts | Self::Totals => 1,
+            Self::Transactions => 2,
         }
     }
 }

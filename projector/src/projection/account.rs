@@ -4,6 +4,7 @@ use event_store::{OpenedAccount, RecordedEvent};
 use ledger::{AccountNumber, AccountState, Event, Position, Timestamp};
 use read_model::{AccountView, Change};
 
+use super::opening_bytes;
 use crate::log::ByAccount;
 
 /// Only the last event of each account counts: every row of the log carries the whole state.
@@ -12,6 +13,7 @@ pub(crate) struct Gathered {
     last: ByAccount<Standing>,
     /// Accounts that some owner got.
     owned: Vec<AccountNumber>,
+    openings_bytes: usize,
 }
 
 /// An account as it stands.
@@ -43,6 +45,7 @@ impl Gathered {
         }
         let (state, position, updated_at) = (event.state, event.position, event.recorded_at);
         let last = self.last.entry(event.account).or_insert_with(|| {
+            self.openings_bytes += opening_bytes(&opened.opening);
             let opened = opened.clone();
             Standing { opened, state, position, updated_at }
         });
@@ -52,6 +55,8 @@ impl Gathered {
     pub(super) fn bytes(&self) -> usize {
         // A table is kept at most seven eighths full.
         self.last.len() * (size_of::<(AccountNumber, Standing)>() * 8 / 7 + 8)
+            + self.owned.len() * size_of::<Change>()
+            + self.openings_bytes
     }
 
     pub(super) fn into_changes(self) -> impl Iterator<Item = Change> + Send {

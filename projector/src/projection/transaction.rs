@@ -11,6 +11,7 @@ use read_model::{
     Change, EntryKind, PackedEntry, StatementEntry, StatementHeader, dropped_blocks, oldest_kept,
 };
 
+use super::opening_bytes;
 use crate::log::ByAccount;
 
 /// Lines, and how far the statements go that they are on.
@@ -20,6 +21,7 @@ pub(crate) struct Gathered {
     lines: Vec<Line>,
     indexed: Vec<Indexed>,
     packed_bytes: usize,
+    openings_bytes: usize,
 }
 
 /// How far a statement goes.
@@ -52,6 +54,7 @@ impl Gathered {
             lines: Vec::new(),
             indexed: Vec::new(),
             packed_bytes: 0,
+            openings_bytes: 0,
         }
     }
 
@@ -61,6 +64,7 @@ impl Gathered {
         }
         let (account, position, version) = (event.account, event.position, event.state.version);
         let statement = self.statements.entry(account).or_insert_with(|| {
+            self.openings_bytes += opening_bytes(&opened.opening);
             let opening = opened.opening.clone();
             Statement { opening, first: version, version, position }
         });
@@ -82,6 +86,7 @@ impl Gathered {
             + self.lines.len() * size_of::<Line>()
             + self.indexed.len() * size_of::<Indexed>()
             + self.packed_bytes
+            + self.openings_bytes
     }
 
     pub(super) fn into_changes(self) -> impl Iterator<Item = Change> + Send {
