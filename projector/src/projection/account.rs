@@ -104,6 +104,25 @@ mod tests {
     }
 
     #[test]
+    fn what_an_opening_keeps_in_memory_counts() {
+        let mut log = given::Log::new();
+        log.open(1);
+        let bytes = |log: &given::Log| {
+            let mut gathered = Gathered::default();
+            for event in &log.events {
+                gathered.add(event, &log.openings[&event.account]);
+            }
+            gathered.bytes()
+        };
+        let without = bytes(&log);
+        let opened = log.openings.values_mut().next().unwrap();
+        let labels = (0..32).map(|label| (format!("{label:064}"), "x".repeat(256))).collect();
+        let opening = ledger::Opening { labels, ..(*opened.opening).clone() };
+        opened.opening = std::sync::Arc::new(opening);
+        assert!(bytes(&log) > without + 32 * (64 + 256));
+    }
+
+    #[test]
     fn a_refusal_changes_nothing() {
         let mut log = given::Log::new();
         let refused = Event::CommandRejected(Box::new(RejectedCommand {

@@ -6,8 +6,8 @@ mod support;
 use std::time::Duration;
 
 use event_store::{
-    AppendError, Appender, Control, Error, Head, LogReader, StoredOutcome, WriterReads, migrate,
-    start_new_incarnation,
+    AppendError, Appender, CatchUp, Control, Error, Head, LogReader, StoredOutcome, WriterReads,
+    migrate, start_new_incarnation,
 };
 use ledger::{Position, Shard, ShardCount};
 use support::{Log, deposit, opening, request_id};
@@ -62,6 +62,25 @@ async fn what_is_copied_is_what_is_read_page_by_page() {
             assert_eq!((copied.accounts, &copied.events), (read.accounts, &read.events));
         }
     }
+}
+
+#[tokio::test]
+async fn what_stands_before_a_batch_out_of_place_is_copied() {
+    let log = Log::create().await;
+    let mut head = None;
+    for number in 1..=3_i32 {
+        head = Some(
+            log.append(head, vec![opening(&format!("account-{number}"), number)]).await.unwrap(),
+        );
+    }
+    log.run("UPDATE counterfoil.batches SET first_position = 4 WHERE first_position = 3").await;
+    let mut copying =
+        CatchUp::new(log.reader().await, Shard::ZERO, log.identity.genesis(Shard::ZERO));
+    for position in 1..=2 {
+        let batch = copying.next().await.unwrap().unwrap();
+        assert_eq!(batch.link.position.get(), position);
+    }
+    assert!(matches!(copying.next().await, Err(Error::Corrupt { .. })));
 }
 
 #[tokio::test]
