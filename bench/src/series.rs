@@ -132,7 +132,7 @@ impl Lab {
         let mut stage = Stage::fill(servers, Size::of(args.accounts)).await?;
         stage.fill_further(args.events).await?;
         stage.start_services().await?;
-        stage.warm_up().await?;
+        stage.deposit_on_every_account().await?;
         let noop = NoopServer::start(&stage.answers().await?).await?;
         let mut baselines = BTreeMap::new();
         for (_, database) in series.iter().filter_map(|one| one.subject.baseline()) {

@@ -162,7 +162,7 @@ impl Stage {
 
     /// Deposits once on every account through every write-service: one that has been running for a while has its accounts in
     /// memory, and that is what is measured.
-    pub(crate) async fn warm_up(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn deposit_on_every_account(&mut self) -> anyhow::Result<()> {
         let begun = Instant::now();
         for addr in self.write_addrs() {
             let channel = Endpoint::from_shared(format!("http://{addr}"))?.connect().await;

@@ -34,7 +34,7 @@ pub(super) async fn growth(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>
             stage.start_writers().await?;
             events += f64::from(step);
         }
-        stage.warm_up().await?;
+        stage.deposit_on_every_account().await?;
         let mut rates = Vec::new();
         for _ in 0..args.rounds() {
             let addrs = stage.write_addrs();
@@ -58,7 +58,7 @@ pub(super) async fn many_accounts(context: &mut Context<'_>) -> anyhow::Result<V
     let args = context.args;
     let accounts = args.scaled(MANY_ACCOUNTS, ACCOUNTS_IN_FULL_RUN);
     let mut few = Stage::start(context.servers, Size::of(FEW_ACCOUNTS)).await?;
-    few.warm_up().await?;
+    few.deposit_on_every_account().await?;
     eprintln!("many_accounts: opening {accounts} accounts");
     let size = Size { is_funded: false, ..Size::of(accounts) };
     let mut many = Stage::start(context.servers, size).await?;

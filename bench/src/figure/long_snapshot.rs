@@ -25,7 +25,7 @@ pub(super) async fn rows(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> 
     let args = context.args;
     let seconds = args.scaled(SECONDS, IN_FULL_RUN);
     let mut stage = Stage::start(context.servers, Size::of(args.accounts)).await?;
-    stage.warm_up().await?;
+    stage.deposit_on_every_account().await?;
     let (warm_up, time) = (warm_up(args), args.time());
     let mut before = Vec::new();
     for _ in 0..args.rounds() {

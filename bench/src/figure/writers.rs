@@ -17,7 +17,7 @@ const SHARDS: i16 = 4;
 pub(super) async fn two(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> {
     let size = Size { writers: 2, ..Size::of(context.args.accounts) };
     let mut stage = Stage::start(context.servers, size).await?;
-    stage.warm_up().await?;
+    stage.deposit_on_every_account().await?;
     let (mut both, mut one) = (Vec::new(), Vec::new());
     for _ in 0..context.args.rounds() {
         let addrs = stage.write_addrs();
@@ -36,8 +36,8 @@ pub(super) async fn four_shards(context: &mut Context<'_>) -> anyhow::Result<Vec
     let size = Size::of(context.args.accounts);
     let mut one_shard = Stage::start(context.servers, size.clone()).await?;
     let mut shards = Stage::start(context.servers, Size { shards: SHARDS, ..size }).await?;
-    one_shard.warm_up().await?;
-    shards.warm_up().await?;
+    one_shard.deposit_on_every_account().await?;
+    shards.deposit_on_every_account().await?;
     let (mut four, mut one) = (Vec::new(), Vec::new());
     for _ in 0..context.args.rounds() {
         let addrs = shards.write_addrs();
