@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use event_store::{CatchUp, ChainLink, LogReader, RecordedBatch};
+use event_store::{ChainLink, LogCopy, LogReader, RecordedBatch};
 use futures::{
     StreamExt as _, TryStreamExt as _,
     future::{try_join, try_join_all},
@@ -138,7 +138,7 @@ impl Build {
     async fn run(self) -> Result<(), Stop> {
         let Self { shared, shard, link, mut targets, projections } = self;
         let url = shared.config.database.database_url.expose();
-        let log = LogReader::connect_to_catch_up(url, "counterfoil-projector/build").await?;
+        let log = LogReader::connect_to_copy(url, "counterfoil-projector/build").await?;
         let identity = (*shared.identity.borrow()).ok_or(Stop::Conflict)?;
         for filling in targets.iter().filter_map(|target| target.filling) {
             // Asked of whom it is read from: another server may have another history.
@@ -146,7 +146,7 @@ impl Build {
         }
         let mut reading = Reading {
             shard,
-            log: CatchUp::new(log, shard, link),
+            log: LogCopy::new(log, shard, link),
             openings: Openings::new(shard, shared.config.openings_max),
             projections,
             shared: shared.clone(),
@@ -184,7 +184,7 @@ impl Build {
 struct Reading {
     shared: Arc<Shared>,
     shard: Shard,
-    log: CatchUp,
+    log: LogCopy,
     openings: Openings,
     projections: Vec<Projection>,
 }

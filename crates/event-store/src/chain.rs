@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    row::{Columns, EventRow},
+    row::{BorrowedRow, EventRow},
     sql_types::timestamptz_send,
 };
 
@@ -90,13 +90,13 @@ pub struct DigestInput<'a> {
 /// has a tag and every text its length, and what is absent is left out.
 #[must_use]
 pub fn digest(input: &DigestInput<'_>, rows: &[EventRow]) -> [u8; 32] {
-    digest_of(input, rows.iter().map(EventRow::columns))
+    digest_of(input, rows.iter().map(EventRow::borrowed))
 }
 
 /// The same of rows that are being read.
 pub(crate) fn digest_of<'a>(
     input: &DigestInput<'_>,
-    rows: impl ExactSizeIterator<Item = Columns<'a>>,
+    rows: impl ExactSizeIterator<Item = BorrowedRow<'a>>,
 ) -> [u8; 32] {
     let mut bytes = Vec::with_capacity(128 + rows.len() * 192);
     bytes.extend_from_slice(b"counterfoil.batch.v1\0");
@@ -131,7 +131,7 @@ pub fn hash(
 }
 
 /// Format 1. Tags are for ever; a new column gets the next one.
-fn encode_row(row: &Columns<'_>, out: &mut Vec<u8>) {
+fn encode_row(row: &BorrowedRow<'_>, out: &mut Vec<u8>) {
     integer(out, 1, Some(i64::from(row.account)));
     integer(out, 2, Some(i64::from(row.event_type)));
     integer(out, 3, Some(row.version));

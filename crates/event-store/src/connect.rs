@@ -53,28 +53,20 @@ impl Purpose {
     ///
     /// Index scans are forced: a statement planned while a table was empty would otherwise read all of it for ever.
     /// An append waits at most 5 s for a head that another append holds (see [`crate::fence`]).
-    fn options(self) -> &'static str {
+    fn options(self) -> String {
+        const PLANS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c plan_cache_mode=force_generic_plan";
         match self {
-            Self::Append => {
-                "-c role=counterfoil_writer -c synchronous_commit=on -c default_transaction_isolation=read\\ committed \
-                 -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c plan_cache_mode=force_generic_plan"
-            }
-            Self::WriterRead => {
-                "-c role=counterfoil_writer -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off \
-                 -c plan_cache_mode=force_generic_plan"
-            }
-            Self::Read => {
-                "-c role=counterfoil_projector -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off \
-                 -c plan_cache_mode=force_generic_plan"
-            }
+            Self::Append => format!(
+                "-c role=counterfoil_writer -c synchronous_commit=on \
+                 -c default_transaction_isolation=read\\ committed {PLANS}"
+            ),
+            Self::WriterRead => format!("-c role=counterfoil_writer {PLANS}"),
+            Self::Read => format!("-c role=counterfoil_projector {PLANS}"),
             // The server would take one who lets it wait for one who is gone.
-            Self::ReadSlowly => {
-                "-c role=counterfoil_projector -c enable_seqscan=off -c enable_bitmapscan=off -c jit=off \
-                 -c plan_cache_mode=force_generic_plan -c tcp_user_timeout=0"
-            }
+            Self::ReadSlowly => format!("{} -c tcp_user_timeout=0", Self::Read.options()),
             // Nothing durable is written here, and the bell must not wait for the disk.
-            Self::Control => "-c synchronous_commit=off -c client_min_messages=warning",
-            Self::Migrate => "-c synchronous_commit=on -c client_min_messages=warning",
+            Self::Control => "-c synchronous_commit=off -c client_min_messages=warning".to_owned(),
+            Self::Migrate => "-c synchronous_commit=on -c client_min_messages=warning".to_owned(),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     Error, RecordedEvent,
     chain::{ChainLink, Head, LogIdentity},
     reader::{AccountRecord, OpenedAccount},
-    row::Columns,
+    row::BorrowedRow,
     sql_types::SqlTime,
 };
 
@@ -26,8 +26,14 @@ pub(crate) fn get<'a, T: postgres_types::FromSql<'a>>(
     })
 }
 
+/// A position that is stored. One so large that counting on from it could overflow is nobody's: a log does not grow so far.
+pub(crate) fn stored_position(number: i64) -> Option<Position> {
+    const MAX: i64 = 1 << 62;
+    Position::new(number).filter(|position| position.get() <= MAX)
+}
+
 pub(crate) fn position(shard: Shard, number: i64) -> Result<Position, Error> {
-    Position::new(number)
+    stored_position(number)
         .ok_or_else(|| Error::corrupt(shard, Position::ZERO, format!("position {number}")))
 }
 
@@ -61,8 +67,8 @@ pub(crate) fn head_of(shard: Shard, row: &Row) -> Result<Head, Error> {
 }
 
 /// Columns as in `events_after.sql`.
-pub(crate) fn columns(shard: Shard, row: &Row) -> Result<Columns<'_>, Error> {
-    Ok(Columns {
+pub(crate) fn borrowed_row(shard: Shard, row: &Row) -> Result<BorrowedRow<'_>, Error> {
+    Ok(BorrowedRow {
         version: get(shard, row, 1)?,
         balance: get(shard, row, 2)?,
         amount: get(shard, row, 3)?,
@@ -91,14 +97,14 @@ pub(crate) fn columns(shard: Shard, row: &Row) -> Result<Columns<'_>, Error> {
 pub(crate) fn recorded_with_time(shard: Shard, row: &Row) -> Result<RecordedEvent, Error> {
     let at = position(shard, get(shard, row, 0)?)?;
     let recorded_at = get::<SqlTime>(shard, row, 22)?.0;
-    recorded_event(shard, at, recorded_at, &columns(shard, row)?)
+    recorded_event(shard, at, recorded_at, &borrowed_row(shard, row)?)
 }
 
 pub(crate) fn recorded_event(
     shard: Shard,
     position: Position,
     recorded_at: Timestamp,
-    row: &Columns<'_>,
+    row: &BorrowedRow<'_>,
 ) -> Result<RecordedEvent, Error> {
     let unknown = |unknown: crate::row::RowUnknown| {
         let place = format!("shard {shard}, position {position}");
@@ -119,13 +125,13 @@ pub(crate) fn recorded_event(
 
 /// Columns as in `openings.sql`.
 pub(crate) fn opened_of(shard: Shard, row: &Row) -> Result<(AccountNumber, OpenedAccount), Error> {
-    let columns = Columns {
+    let columns = BorrowedRow {
         account: get(shard, row, 0)?,
         account_id: get(shard, row, 1)?,
         owner_id: get(shard, row, 2)?,
         currency: get(shard, row, 3)?,
         details: get(shard, row, 4)?,
-        ..Columns::default()
+        ..BorrowedRow::default()
     };
     let unknown = |what: String| {
         Error::corrupt(shard, Position::ZERO, format!("account {}: {what}", columns.account))
@@ -138,13 +144,13 @@ pub(crate) fn opened_of(shard: Shard, row: &Row) -> Result<(AccountNumber, Opene
 
 /// Columns as in `openings.sql`, then the state.
 pub(crate) fn state_of(shard: Shard, row: &Row) -> Result<AccountState, Error> {
-    let columns = Columns {
+    let columns = BorrowedRow {
         version: get(shard, row, 6)?,
         balance: get(shard, row, 7)?,
         held: get(shard, row, 8)?,
         overdraft_limit: get(shard, row, 9)?,
         status: get(shard, row, 10)?,
-        ..Columns::default()
+        ..BorrowedRow::default()
     };
     columns.state().map_err(|row| Error::corrupt(shard, Position::ZERO, row.to_string()))
 }

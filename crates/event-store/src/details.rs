@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use ledger::{AccountId, Currency, Position, Rejection, Shard, StreamVersion};
 
+use crate::decode::stored_position;
+
 /// The bytes cannot be read: of a later version of this program, or damaged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("details cannot be decoded")]
@@ -56,7 +58,7 @@ pub(crate) fn split_batch(bytes: Option<&[u8]>) -> Result<Split<'_>, DetailsUnkn
     let extents = (0..u16::from_be_bytes(input.array()?)).map(|_| {
         Ok(BatchExtent {
             shard: Shard::new(i16::from_be_bytes(input.array()?)).ok_or(DetailsUnknown)?,
-            first: Position::new(input.i64()?).ok_or(DetailsUnknown)?,
+            first: stored_position(input.i64()?).ok_or(DetailsUnknown)?,
             rows: u32::from_be_bytes(input.array()?),
         })
     });
@@ -358,6 +360,8 @@ mod tests {
         for length in 1..bytes.len() {
             assert_eq!(split_batch(Some(&bytes[..length])), Err(DetailsUnknown));
         }
+        let nowhere = encode_batch(&[extent(0, i64::MAX, 3)], None);
+        assert_eq!(split_batch(Some(&nowhere)), Err(DetailsUnknown), "counting on would overflow");
         let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
         let opening = encode_batch(&extents, encode_labels(&labels));
         assert_eq!(decode_labels(Some(&opening)), Ok(labels));

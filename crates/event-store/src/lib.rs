@@ -4,10 +4,9 @@
 //! whether they may happen is the ledger's business, and in which order the write-service's.
 //!
 //! Reading order: [`row`] (an event as columns) and [`chain`] (what protects it); [`append`], [`writer`] (what the
-//! write-service needs), [`reader`] (what everybody else needs), [`catch_up`] (all of it, fast), [`doorbell`], [`migrate`](mod@migrate).
+//! write-service needs), [`reader`] (what everybody else needs), [`log_copy`] (all of it, fast), [`doorbell`], [`migrate`](mod@migrate).
 
 pub mod append;
-pub mod catch_up;
 pub mod chain;
 pub mod connect;
 mod decode;
@@ -15,6 +14,7 @@ pub mod details;
 pub mod doorbell;
 pub mod error;
 pub mod fence;
+pub mod log_copy;
 pub mod migrate;
 pub mod reader;
 pub mod row;
@@ -24,12 +24,12 @@ mod verify;
 pub mod writer;
 
 pub use append::{AppendError, Appended, Appender, Attempt, AttemptMark, ShardPart};
-pub use catch_up::CatchUp;
 pub use chain::{ChainLink, Head, LogIdentity};
 pub use details::BatchExtent;
 pub use doorbell::{Bell, Doorbell};
 pub use error::Error;
 pub use fence::Control;
+pub use log_copy::LogCopy;
 pub use migrate::{migrate, start_new_incarnation};
 pub use reader::{AccountRecord, LogReader, OpenedAccount, RecordedBatch};
 pub use row::{EventData, EventRow, RecordedEvent};

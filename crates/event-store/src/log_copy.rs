@@ -17,7 +17,7 @@ use crate::{
     chain::ChainLink,
     connect::answer_in_time,
     reader::{LogReader, RecordedBatch},
-    row::Columns,
+    row::BorrowedRow,
     sql_types::SqlTime,
     verify::{BatchRow, verify_batch},
 };
@@ -36,7 +36,7 @@ const ROWS_AT_ONCE: usize = 512;
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 /// The log after a place, batch by batch, on a connection of its own.
-pub struct CatchUp {
+pub struct LogCopy {
     log: LogReader,
     shard: Shard,
     link: ChainLink,
@@ -46,7 +46,7 @@ pub struct CatchUp {
     rows: Option<(Rows, usize)>,
 }
 
-impl CatchUp {
+impl LogCopy {
     /// Begins after a place in the log.
     #[must_use]
     pub fn new(log: LogReader, shard: Shard, after: ChainLink) -> Self {
@@ -197,10 +197,10 @@ impl<'a> Tuple<'a> {
     }
 
     /// The position, and all else.
-    fn read(mut self) -> Result<(i64, Columns<'a>), Error> {
+    fn read(mut self) -> Result<(i64, BorrowedRow<'a>), Error> {
         let position = self.there(Self::int8)?;
         // In the order in which they stand in the row.
-        let columns = Columns {
+        let columns = BorrowedRow {
             version: self.there(Self::int8)?,
             balance: self.there(Self::int8)?,
             amount: self.int8()?,

@@ -84,11 +84,11 @@ impl LogReader {
         Self::connect_as(database_url, application_name, Purpose::Read).await
     }
 
-    /// The same, to be read by [`crate::CatchUp`], which lets an answer wait while what it has given is stored.
+    /// The same, to be read by [`crate::LogCopy`], which lets an answer wait while what it has given is stored.
     ///
     /// # Errors
     /// As [`LogReader::connect`].
-    pub async fn connect_to_catch_up(
+    pub async fn connect_to_copy(
         database_url: &str,
         application_name: &str,
     ) -> Result<Self, Error> {

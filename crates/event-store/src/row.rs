@@ -10,9 +10,12 @@ use ledger::{
 };
 use uuid::Uuid;
 
-use crate::details::{
-    BatchExtent, RejectionDetails, decode_labels, decode_rejection, encode_batch, encode_labels,
-    encode_rejection, split_batch,
+use crate::{
+    decode::stored_position,
+    details::{
+        BatchExtent, RejectionDetails, decode_labels, decode_rejection, encode_batch,
+        encode_labels, encode_rejection, split_batch,
+    },
 };
 
 /// Numbers of event types, as `counterfoil.event_types` names them. For ever.
@@ -230,7 +233,7 @@ pub struct RowUnknown(pub &'static str);
 
 /// A row as it is read: what [`EventRow`] owns, borrowed from where it came in.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Columns<'a> {
+pub(crate) struct BorrowedRow<'a> {
     pub(crate) account: i32,
     pub(crate) event_type: i16,
     pub(crate) version: i64,
@@ -256,8 +259,8 @@ pub(crate) struct Columns<'a> {
 
 impl EventRow {
     /// The same, borrowed.
-    pub(crate) fn columns(&self) -> Columns<'_> {
-        Columns {
+    pub(crate) fn borrowed(&self) -> BorrowedRow<'_> {
+        BorrowedRow {
             account: self.account,
             event_type: self.event_type,
             version: self.version,
@@ -287,7 +290,7 @@ impl EventRow {
     /// # Errors
     /// [`RowUnknown`] when a value is out of its range.
     pub fn state(&self) -> Result<AccountState, RowUnknown> {
-        self.columns().state()
+        self.borrowed().state()
     }
 
     /// Makes this the row by which an atomic batch is found: it has these rows, this one included.
@@ -300,13 +303,13 @@ impl EventRow {
     /// # Errors
     /// [`RowUnknown`] when that cannot be read.
     pub fn batch(&self) -> Result<Option<Vec<BatchExtent>>, RowUnknown> {
-        self.columns().batch()
+        self.borrowed().batch()
     }
 
     /// Where the other side of a transfer is.
     #[must_use]
     pub fn peer(&self) -> Option<(Shard, Position)> {
-        self.columns().peer()
+        self.borrowed().peer()
     }
 
     /// The event, decoded by its type and version.
@@ -314,7 +317,7 @@ impl EventRow {
     /// # Errors
     /// [`RowUnknown`] for a type or version this program does not know, or values that do not fit it.
     pub fn event(&self) -> Result<Event, RowUnknown> {
-        self.columns().event()
+        self.borrowed().event()
     }
 
     /// What an opening row says once and for all.
@@ -322,11 +325,11 @@ impl EventRow {
     /// # Errors
     /// [`RowUnknown`] when the row is no opening.
     pub fn opening(&self) -> Result<Opening, RowUnknown> {
-        self.columns().opening()
+        self.borrowed().opening()
     }
 }
 
-impl Columns<'_> {
+impl BorrowedRow<'_> {
     pub(crate) fn state(&self) -> Result<AccountState, RowUnknown> {
         Ok(AccountState {
             version: StreamVersion::new(self.version).ok_or(RowUnknown("version"))?,
@@ -343,7 +346,7 @@ impl Columns<'_> {
     }
 
     pub(crate) fn peer(&self) -> Option<(Shard, Position)> {
-        Some((Shard::new(self.peer_shard?)?, Position::new(self.peer_position?)?))
+        Some((Shard::new(self.peer_shard?)?, stored_position(self.peer_position?)?))
     }
 
     pub(crate) fn event(&self) -> Result<Event, RowUnknown> {

@@ -7,9 +7,9 @@ use uuid::Uuid;
 use crate::{
     Error,
     chain::{self, ChainLink, DigestInput, FORMAT},
-    decode::{columns, get, position, recorded_event},
+    decode::{borrowed_row, get, position, recorded_event},
     reader::RecordedBatch,
-    row::Columns,
+    row::BorrowedRow,
     sql_types::SqlTime,
 };
 
@@ -84,7 +84,7 @@ pub(crate) fn verify(
         events = rest;
         plain.clear();
         for row in rows {
-            plain.push((get::<i64>(shard, row, 0)?, columns(shard, row)?));
+            plain.push((get::<i64>(shard, row, 0)?, borrowed_row(shard, row)?));
         }
         let batch = verify_batch(shard, &link, &batch, &plain)?;
         link = batch.link;
@@ -98,7 +98,7 @@ pub(crate) fn verify_batch(
     shard: Shard,
     previous: &ChainLink,
     batch: &BatchRow,
-    rows: &[(i64, Columns<'_>)],
+    rows: &[(i64, BorrowedRow<'_>)],
 ) -> Result<RecordedBatch, Error> {
     let BatchRow { first, last, recorded_at, attempt, accounts, format, .. } = *batch;
     if format != FORMAT {

@@ -14,7 +14,7 @@ use crate::{
     Error, LogReader, RecordedEvent,
     chain::Head,
     connect::{Purpose, answer_in_time},
-    decode::{columns, opened_of, recorded_with_time, state_of},
+    decode::{borrowed_row, opened_of, recorded_with_time, state_of},
     details::BatchExtent,
     reader::OpenedAccount,
 };
@@ -130,7 +130,7 @@ impl WriterReads {
         let mut events = Vec::with_capacity(rows.len());
         for row in &rows {
             let event = recorded_with_time(shard, row)?;
-            let batch = columns(shard, row)?.batch();
+            let batch = borrowed_row(shard, row)?.batch();
             let batch = batch.map_err(|why| Error::corrupt(shard, event.position, why.to_string()));
             match (event.request_id, batch?) {
                 (Some(request_id), Some(extents)) => {

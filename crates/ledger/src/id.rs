@@ -231,7 +231,7 @@ impl Position {
     /// The place so many events on.
     ///
     /// # Panics
-    /// When a shard of the log would hold more than 2^63 events.
+    /// When a shard of the log would hold more than 2^63 events. What is read from a log counts as corrupt long before.
     #[must_use]
     pub fn plus(self, events: usize) -> Self {
         let next = i64::try_from(events).ok().and_then(|events| self.0.checked_add(events));

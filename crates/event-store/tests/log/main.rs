@@ -6,7 +6,8 @@ mod support;
 use std::time::Duration;
 
 use event_store::{
-    AppendError, Appender, CatchUp, Control, Error, Head, LogReader, StoredOutcome, WriterReads,
+    AppendError, Appender, Control, Error, Head, LogCopy, LogReader, StoredOutcome, WriterReads,
+    connect::{Purpose, connect},
     migrate, start_new_incarnation,
 };
 use ledger::{Position, Shard, ShardCount};
@@ -65,6 +66,25 @@ async fn what_is_copied_is_what_is_read_page_by_page() {
 }
 
 #[tokio::test]
+async fn who_lets_a_copy_wait_is_not_taken_for_gone() {
+    let log = Log::create().await;
+    for (purpose, limit) in [(Purpose::Read, "10000"), (Purpose::ReadSlowly, "0")] {
+        let connection = connect(&log.url, "t", purpose).await.unwrap();
+        let shown = connection.client.query_one("SHOW tcp_user_timeout", &[]).await.unwrap();
+        assert_eq!(shown.get::<_, &str>(0), limit, "{purpose:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_from_which_nobody_could_count_on_is_corrupt() {
+    let log = Log::create().await;
+    log.append(None, vec![opening("alice", 1)]).await.unwrap();
+    log.run(&format!("UPDATE counterfoil.batches SET last_position = {}", i64::MAX)).await;
+    let head = log.reader().await.head(Shard::ZERO).await;
+    assert!(matches!(head, Err(Error::Corrupt { .. })), "{head:?}");
+}
+
+#[tokio::test]
 async fn what_stands_before_a_batch_out_of_place_is_copied() {
     let log = Log::create().await;
     let mut head = None;
@@ -75,7 +95,7 @@ async fn what_stands_before_a_batch_out_of_place_is_copied() {
     }
     log.run("UPDATE counterfoil.batches SET first_position = 4 WHERE first_position = 3").await;
     let mut copying =
-        CatchUp::new(log.reader().await, Shard::ZERO, log.identity.genesis(Shard::ZERO));
+        LogCopy::new(log.reader().await, Shard::ZERO, log.identity.genesis(Shard::ZERO));
     for position in 1..=2 {
         let batch = copying.next().await.unwrap().unwrap();
         assert_eq!(batch.link.position.get(), position);
@@ -234,10 +254,7 @@ async fn appending_connections_are_durable_whatever_the_defaults_say() {
     let log = Log::create().await;
     let database = log.database_name();
     log.run(&format!("ALTER DATABASE \"{database}\" SET synchronous_commit = off")).await;
-    let connection =
-        event_store::connect::connect(&log.url, "t", event_store::connect::Purpose::Append)
-            .await
-            .unwrap();
+    let connection = connect(&log.url, "t", Purpose::Append).await.unwrap();
     let row = connection.client.query_one("SHOW synchronous_commit", &[]).await.unwrap();
     assert_eq!(row.get::<_, &str>(0), "on");
 }
@@ -371,9 +388,7 @@ async fn a_log_restored_on_another_server_gets_its_roles_again() {
     let server = dev_servers::Postgres::start_private().await.unwrap();
     let url = server.create_database().await.unwrap();
     let identity = migrate(&url, None).await.unwrap();
-    let admin = event_store::connect::connect(&url, "t", event_store::connect::Purpose::Migrate)
-        .await
-        .unwrap();
+    let admin = connect(&url, "t", Purpose::Migrate).await.unwrap();
     let roles = "counterfoil_writer, counterfoil_projector";
     let lost = format!("DROP OWNED BY {roles}; DROP ROLE {roles}");
     admin.client.batch_execute(&lost).await.unwrap();
@@ -386,10 +401,7 @@ async fn a_log_restored_on_another_server_gets_its_roles_again() {
 #[tokio::test]
 async fn a_login_without_superpowers_can_own_the_log() {
     let server = dev_servers::Postgres::start_private().await.unwrap();
-    let admin =
-        event_store::connect::connect(&server.url(), "t", event_store::connect::Purpose::Migrate)
-            .await
-            .unwrap();
+    let admin = connect(&server.url(), "t", Purpose::Migrate).await.unwrap();
     let login = "CREATE ROLE bank LOGIN CREATEROLE PASSWORD 'bank'";
     admin.client.batch_execute(login).await.unwrap();
     admin.client.batch_execute("CREATE DATABASE bank OWNER bank").await.unwrap();
@@ -405,10 +417,7 @@ async fn a_login_without_superpowers_can_own_the_log() {
 async fn a_login_that_may_not_take_the_roles_is_told_what_to_ask_for() {
     let server = dev_servers::Postgres::start_private().await.unwrap();
     migrate(&server.create_database().await.unwrap(), None).await.unwrap(); // makes the roles
-    let admin =
-        event_store::connect::connect(&server.url(), "t", event_store::connect::Purpose::Migrate)
-            .await
-            .unwrap();
+    let admin = connect(&server.url(), "t", Purpose::Migrate).await.unwrap();
     admin.client.batch_execute("CREATE ROLE bank LOGIN PASSWORD 'bank'").await.unwrap();
     admin.client.batch_execute("CREATE DATABASE bank").await.unwrap();
     admin.client.batch_execute("GRANT CREATE ON DATABASE bank TO bank").await.unwrap();

@@ -1,7 +1,7 @@
 //! A fresh log per test, and rows to put in it.
 
 use event_store::{
-    AppendError, Appender, Attempt, CatchUp, ChainLink, Error, EventData, EventRow, Head,
+    AppendError, Appender, Attempt, ChainLink, Error, EventData, EventRow, Head, LogCopy,
     LogIdentity, LogReader, RecordedBatch, ShardPart,
     connect::{Connection, Purpose, connect},
     migrate,
@@ -34,7 +34,7 @@ impl Log {
 
     /// Everything after a place, as one who builds views reads it.
     pub(crate) async fn copied(&self, after: &ChainLink) -> Result<Vec<RecordedBatch>, Error> {
-        let mut log = CatchUp::new(self.reader().await, Shard::ZERO, *after);
+        let mut log = LogCopy::new(self.reader().await, Shard::ZERO, *after);
         let mut batches = Vec::new();
         while let Some(batch) = log.next().await? {
             batches.push(batch);
