@@ -145,6 +145,12 @@ impl Filler {
         self.finish().await
     }
 
+    /// Makes one deposit, and waits until it is stored.
+    pub(crate) async fn deposit_alone(&mut self, account: usize) -> anyhow::Result<()> {
+        self.deposit(account, 1).await?;
+        self.finish().await
+    }
+
     async fn deposit(&mut self, index: usize, amount: i64) -> anyhow::Result<()> {
         let account = &mut self.accounts[index];
         account.version += 1;
