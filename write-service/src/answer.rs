@@ -65,6 +65,9 @@ pub enum CommandError {
     /// Too many commands are waiting.
     #[error("too many commands are waiting")]
     Overloaded,
+    /// This caller has more commands waiting than its share.
+    #[error("this caller has more commands waiting than its share")]
+    OverShare,
     /// The service is about to end.
     #[error("the service is shutting down")]
     ShuttingDown,

@@ -1,4 +1,8 @@
-//! The way from a call to the sequencer and back: one bounded queue, and for each command a mark of who has it.
+//! The way from a call to the sequencer and back: one bounded queue in which callers take turns, and for each command a
+//! mark of who has it.
+
+mod arrivals;
+mod places;
 
 use std::sync::{
     Arc,
@@ -11,6 +15,11 @@ use tokio::{
     time::Instant,
 };
 
+use self::places::Hall;
+pub(crate) use self::{
+    arrivals::Arrivals,
+    places::{Caller, Places},
+};
 use crate::answer::{Answer, CommandError};
 
 /// Most commands of one call.
@@ -91,6 +100,8 @@ impl Lane {
 /// Where work comes from.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Origin {
+    /// Whose turn it takes.
+    pub(crate) caller: Caller,
     /// Who sent it, as far as known.
     pub(crate) actor: Option<String>,
     /// The trace it came in, as far as known.
@@ -106,8 +117,8 @@ pub(crate) struct Ticket {
     pub(crate) origin: Origin,
     pub(crate) claim: Claim,
     reply: oneshot::Sender<Answer>,
-    /// Its places among those that wait, wherever they do: also set aside, or behind a twin.
-    places: Option<Places>,
+    /// Its place among those that wait, wherever they do: also set aside, or behind a twin.
+    place: Option<Place>,
 }
 
 impl Ticket {
@@ -117,7 +128,7 @@ impl Ticket {
 
     /// It waits no longer, and another may.
     pub(crate) fn leave_place(&mut self) {
-        self.places = None;
+        self.place = None;
     }
 
     /// Answers the caller, if it still waits.
@@ -130,7 +141,7 @@ impl Ticket {
 #[derive(Debug, Clone)]
 pub struct CommandQueue {
     sender: mpsc::Sender<Ticket>,
-    places: Arc<Semaphore>,
+    hall: Hall,
     /// Streams wait for theirs, and whoever waits is served first: with the same places they would leave none to others.
     stream_places: Arc<Semaphore>,
     commands_max: usize,
@@ -147,16 +158,16 @@ impl Drop for AbandonOnDrop {
 
 impl CommandQueue {
     /// A queue for at most `commands_max` waiting commands, and half as many of streams.
-    pub(crate) fn new(commands_max: usize) -> (Self, mpsc::Receiver<Ticket>) {
+    pub(crate) fn new(commands_max: usize) -> (Self, Arrivals) {
         let of_streams = commands_max.div_ceil(2);
         let (sender, receiver) = mpsc::channel(commands_max + of_streams);
         let queue = Self {
             sender,
-            places: Arc::new(Semaphore::new(commands_max)),
+            hall: Hall::new(commands_max),
             stream_places: Arc::new(Semaphore::new(of_streams)),
             commands_max,
         };
-        (queue, receiver)
+        (queue, Arrivals::new(receiver))
     }
 
     /// Most commands that one call may have here.
@@ -167,17 +178,15 @@ impl CommandQueue {
     /// Places for so many commands, at once or not at all.
     ///
     /// # Errors
-    /// [`CommandError::Overloaded`].
-    pub(crate) fn places(&self, commands: usize) -> Result<Places, CommandError> {
-        let count = u32::try_from(commands).map_err(|_| CommandError::Overloaded)?;
-        let permit = self.places.clone().try_acquire_many_owned(count);
-        Ok(Places(permit.map_err(|_| CommandError::Overloaded)?))
+    /// [`CommandError::Overloaded`], [`CommandError::OverShare`].
+    pub(crate) fn places(&self, caller: Caller, commands: usize) -> Result<Places, CommandError> {
+        self.hall.take(caller, commands)
     }
 
     /// A place for one command of a stream, when there is one.
-    pub(crate) async fn next_place(&self) -> Places {
+    pub(crate) async fn next_place(&self) -> Place {
         let permit = self.stream_places.clone().acquire_owned().await;
-        Places(permit.expect("nobody closes the semaphore"))
+        Place::OfStream(permit.expect("nobody closes the semaphore"))
     }
 
     /// Queues work. Dropping what is returned abandons it, if it was not begun.
@@ -188,11 +197,12 @@ impl CommandQueue {
         &self,
         work: Work,
         origin: Origin,
-        places: Places,
+        place: impl Into<Place>,
     ) -> Result<Outstanding, CommandError> {
         let claim = Claim::default();
         let (reply, answer) = oneshot::channel();
-        let ticket = Ticket { work, origin, claim: claim.clone(), reply, places: Some(places) };
+        let ticket =
+            Ticket { work, origin, claim: claim.clone(), reply, place: Some(place.into()) };
         self.sender.try_send(ticket).map_err(|full| match full {
             mpsc::error::TrySendError::Full(_) => CommandError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => CommandError::ShuttingDown,
@@ -201,14 +211,17 @@ impl CommandQueue {
     }
 }
 
-/// Places for commands that wait.
+/// Where work waits. It is free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Places(OwnedSemaphorePermit);
+#[allow(dead_code, reason = "held, never looked at")]
+pub(crate) enum Place {
+    OfCalls(Places),
+    OfStream(OwnedSemaphorePermit),
+}
 
-impl Places {
-    /// One of them.
-    pub(crate) fn take_one(&mut self) -> Option<Self> {
-        self.0.split(1).map(Self)
+impl From<Places> for Place {
+    fn from(places: Places) -> Self {
+        Self::OfCalls(places)
     }
 }
 

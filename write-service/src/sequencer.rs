@@ -31,10 +31,7 @@ use futures::{
     stream::FuturesOrdered,
 };
 use ledger::{LogId, RequestId, Shard, ShardCount};
-use tokio::{
-    sync::{Notify, mpsc},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
 use self::{
     accounts::AccountCache,
@@ -51,7 +48,7 @@ use self::{
 use crate::{
     answer::CommandError,
     metrics::Metrics,
-    queue::{CALL_COMMANDS_MAX, Ticket},
+    queue::{Arrivals, CALL_COMMANDS_MAX, Ticket},
 };
 
 /// How much the sequencer holds and sends.
@@ -118,7 +115,7 @@ pub(crate) struct Sequencer {
     address: Address,
     connections: Option<Connections>,
     identity: Option<LogIdentity>,
-    queue: mpsc::Receiver<Ticket>,
+    queue: Arrivals,
     /// How many came so far.
     sequence: u64,
     /// To be decided next, before what is in the queue; in the order they came.
@@ -161,7 +158,7 @@ pub(crate) struct Parts {
     pub(crate) database_url: String,
     pub(crate) shards: Option<ShardCount>,
     pub(crate) instance: String,
-    pub(crate) queue: mpsc::Receiver<Ticket>,
+    pub(crate) queue: Arrivals,
     pub(crate) doorbell: std::sync::Arc<Notify>,
     pub(crate) condition: tokio::sync::watch::Sender<Condition>,
     pub(crate) metrics: Metrics,
@@ -306,8 +303,8 @@ impl Sequencer {
     }
 
     fn take_from_queue(&mut self) {
-        while self.ready.len() < self.batch_commands_max() {
-            let Ok(ticket) = self.queue.try_recv() else { return };
+        let wanted = self.batch_commands_max().saturating_sub(self.ready.len());
+        for ticket in self.queue.take(wanted) {
             self.receive(ticket);
         }
     }

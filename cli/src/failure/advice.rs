@@ -52,6 +52,9 @@ pub(super) fn advice(reason: &str) -> Option<&'static str> {
             "no more writes until an operator has looked: `counterfoil verify` names the place; after restoring a \
              backup on purpose, `counterfoil new-incarnation`"
         }
+        "RATE_LIMITED" => {
+            "others are waiting too: have fewer commands under way, or ask again in a moment"
+        }
         "OVERLOADED" => "the service has more to do than it takes on: ask again in a moment",
         "HISTORY_NOT_KEPT" => "the read model keeps only newer entries; the log has all of them",
         "UNAVAILABLE" | "UNKNOWN" => {

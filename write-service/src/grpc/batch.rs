@@ -13,7 +13,7 @@ use super::{
     request::{Fields, Invalid, read},
     response,
     service::{Call, Named, Writer, answer_one, origin},
-    status::{invalid, overloaded},
+    status::{invalid, no_place},
 };
 use crate::{
     answer::{Applied, CommandError},
@@ -81,7 +81,7 @@ impl Writer {
         let calls =
             kinds.iter().zip(&commands).map(|(kind, command)| Call::begin(kind.rpc, Some(command)));
         let calls: Vec<Call> = calls.collect();
-        let places = self.queue.places(commands.len());
+        let places = self.queue.places(sent.origin.caller, commands.len());
         let submitted =
             places.and_then(|places| self.submit(Work::Atomic(commands), sent.origin, places));
         let answer = match submitted {
@@ -116,7 +116,8 @@ impl Writer {
             .collect();
         refuse_duplicates(&commands).map_err(|wrong| invalid(&wrong))?;
         let count = commands.iter().filter(|(_, command)| command.is_ok()).count();
-        let mut places = self.queue.places(count).map_err(|_| overloaded())?;
+        let places = self.queue.places(sent.origin.caller, count);
+        let mut places = places.map_err(|refusal| no_place(&refusal))?;
         let origin = Origin { lane: Some(Lane::new()), ..sent.origin };
         // All are queued before the first is waited for.
         let under_way: Vec<_> = commands

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     answer::{Applied, CommandError},
     metrics::{CommandLabels, Metrics},
-    queue::{CommandQueue, Lane, Origin, Outstanding, Places, Work},
+    queue::{Caller, CommandQueue, Lane, Origin, Outstanding, Place, Work},
     safety::Safety,
 };
 
@@ -71,12 +71,12 @@ impl Writer {
         let answer = match command {
             Ok(command) => {
                 let named = Named::of(&command);
-                match self.queue.places(1) {
+                match self.queue.places(origin.caller, 1) {
                     Ok(places) => {
                         let submitted = self.submit(Work::Command(command), origin, places);
                         answer_one(submitted, &named, deadline).await
                     }
-                    Err(overloaded) => Err(named.status(&overloaded)),
+                    Err(refusal) => Err(named.status(&refusal)),
                 }
             }
             Err(wrong) => Err(invalid(&wrong)),
@@ -92,7 +92,7 @@ impl Writer {
         &self,
         work: Work,
         origin: Origin,
-        places: Places,
+        place: impl Into<Place>,
     ) -> Result<Outstanding, CommandError> {
         if self.draining.is_cancelled() {
             return Err(CommandError::ShuttingDown);
@@ -100,7 +100,7 @@ impl Writer {
         if let Safety::Unsafe(why) = &*self.safety.borrow() {
             return Err(CommandError::LedgerUnsafe(why.clone()));
         }
-        self.queue.submit(work, origin, places)
+        self.queue.submit(work, origin, place)
     }
 
     /// Notes how a command ended, for operators.
@@ -208,7 +208,8 @@ pub(super) async fn answer_one(
 pub(super) fn origin<Q>(request: &Request<Q>, lane: Option<Lane>) -> Origin {
     let value = request.metadata().get(TRACEPARENT);
     let fits = value.filter(|value| value.len() <= TRACEPARENT_BYTES_MAX);
-    Origin { actor: None, trace_context: fits.map(|value| value.as_bytes().to_vec()), lane }
+    let trace_context = fits.map(|value| value.as_bytes().to_vec());
+    Origin { caller: Caller::at(request.remote_addr()), actor: None, trace_context, lane }
 }
 
 #[tonic::async_trait]

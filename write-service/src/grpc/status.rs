@@ -45,7 +45,7 @@ pub(crate) fn error_status(
         CommandError::RequestIdReused => {
             ErrorStatus::new(Code::AlreadyExists, "REQUEST_ID_REUSED", text).applied(Applied::No)
         }
-        CommandError::Overloaded => overloaded(),
+        CommandError::Overloaded | CommandError::OverShare => no_place(error),
         CommandError::ShuttingDown => shutting_down(),
         CommandError::DeadlineBeforeStart => {
             ErrorStatus::new(Code::DeadlineExceeded, "DEADLINE_BEFORE_START", text)
@@ -84,10 +84,11 @@ pub(crate) fn error_status(
     }
 }
 
-/// Too many commands are waiting.
-pub(crate) fn overloaded() -> ErrorStatus {
-    let text = CommandError::Overloaded.to_string();
-    ErrorStatus::new(Code::ResourceExhausted, "OVERLOADED", text)
+/// Too many commands are waiting, of all callers or of this one.
+pub(crate) fn no_place(error: &CommandError) -> ErrorStatus {
+    let is_own_fault = matches!(error, CommandError::OverShare);
+    let reason = if is_own_fault { "RATE_LIMITED" } else { "OVERLOADED" };
+    ErrorStatus::new(Code::ResourceExhausted, reason, error.to_string())
         .applied(Applied::No)
         .retry_after(OVERLOADED_RETRY)
 }

@@ -146,6 +146,7 @@ fn check_completeness(covered: BTreeSet<&str>) {
         "LEDGER_UNSAFE",
         "OUTCOME_UNKNOWN",
         "OVERLOADED",
+        "RATE_LIMITED",
         "SHUTTING_DOWN",
         "STORAGE_UNAVAILABLE",
     ];

@@ -102,6 +102,42 @@ async fn more_than_may_wait_is_refused_wherever_it_would_wait() {
 }
 
 #[tokio::test]
+async fn a_caller_that_sends_much_leaves_room_for_others_and_does_not_make_them_wait() {
+    const WAITING: usize = 80;
+    const KEPT_FOR_OTHERS: usize = WAITING / 8;
+    const BATCH: usize = 4;
+    let log = Log::create(1).await;
+    let settings =
+        ["--queue-commands-max", "80", "--batches-under-way-max", "1", "--batch-commands-max", "4"];
+    let service = log.service_with(&settings).await;
+    let admin = log.admin().await;
+    service.done(open("much")).await;
+    let opened = service.done(open("little")).await;
+    let little = Client::connect(service.client.addr).await;
+    let held = admin.hold_appends().await;
+    let release = async {
+        admin.until_appends_wait(1).await;
+        assert_eq!(service.refused(deposit("much", 0)).await.reason, "AMOUNT_NOT_POSITIVE"); // all others have arrived
+        let mut waits = Box::pin(little.send(deposit("little", 1)));
+        let still = tokio::time::timeout(Duration::from_millis(100), &mut waits).await;
+        assert!(still.is_err(), "{still:?}: it has a place");
+        drop(held);
+        waits.await
+    };
+    let (much, little) =
+        tokio::join!(every_one(&service.client, (0..200).map(|_| deposit("much", 1))), release);
+    let (fine, refused): (Vec<_>, Vec<_>) = much.into_iter().partition(Result::is_ok);
+    let accepted = WAITING - KEPT_FOR_OTHERS;
+    assert!((accepted..=accepted + BATCH).contains(&fine.len()), "{}", fine.len());
+    for refusal in refused {
+        check(&refusal.unwrap_err(), Code::ResourceExhausted, "RATE_LIMITED", "false");
+    }
+    // It came after all of those, and was decided in the batch behind the one that was held, or the next.
+    let position = little.unwrap().write.position - opened.write.position;
+    assert!(position <= i64::try_from(3 * BATCH).unwrap(), "it was decided as number {position}");
+}
+
+#[tokio::test]
 async fn a_message_that_cannot_be_read_is_refused() {
     let log = Log::create(1).await;
     let service = log.service().await;

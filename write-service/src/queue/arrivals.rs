@@ -1,0 +1,120 @@
+//! The sequencer's end of the queue: callers are served in turns, each caller's commands in the order they came.
+
+use std::collections::{HashMap, VecDeque};
+
+use tokio::sync::mpsc;
+
+use super::{Ticket, places::Caller};
+
+/// What has come and was not taken yet.
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    receiver: mpsc::Receiver<Ticket>,
+    /// Of each caller who waits, the oldest first.
+    waiting: HashMap<Caller, VecDeque<Ticket>>,
+    /// All who wait, next first.
+    turns: VecDeque<Caller>,
+}
+
+impl Arrivals {
+    pub(super) fn new(receiver: mpsc::Receiver<Ticket>) -> Self {
+        Self { receiver, waiting: HashMap::new(), turns: VecDeque::new() }
+    }
+
+    /// The next, waiting for one if there is none; nothing when nobody can send any more. Dropping the wait loses nothing.
+    pub(crate) async fn recv(&mut self) -> Option<Ticket> {
+        match self.next() {
+            Some(ticket) => Some(ticket),
+            None => self.receiver.recv().await, // alone, it is next
+        }
+    }
+
+    /// Up to so many, if they are there.
+    pub(crate) fn take(&mut self, count: usize) -> Vec<Ticket> {
+        let has_come = self.receiver.len();
+        if self.turns.is_empty() && has_come <= count {
+            // All of them: whose turn it is makes no difference.
+            return std::iter::from_fn(|| self.receiver.try_recv().ok()).take(count).collect();
+        }
+        while let Ok(ticket) = self.receiver.try_recv() {
+            self.line_up(ticket);
+        }
+        std::iter::from_fn(|| self.next()).take(count).collect()
+    }
+
+    fn line_up(&mut self, ticket: Ticket) {
+        let caller = ticket.origin.caller;
+        let line = self.waiting.entry(caller).or_default();
+        if line.is_empty() {
+            self.turns.push_back(caller);
+        }
+        line.push_back(ticket);
+    }
+
+    fn next(&mut self) -> Option<Ticket> {
+        let caller = self.turns.pop_front()?;
+        let line = self.waiting.get_mut(&caller)?;
+        let ticket = line.pop_front();
+        if line.is_empty() {
+            self.waiting.remove(&caller);
+        } else {
+            self.turns.push_back(caller);
+        }
+        ticket
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::{AccountId, Command, Operation, RequestId};
+
+    use super::*;
+    use crate::queue::{CommandQueue, Origin, Outstanding, Work};
+
+    /// A command of a caller, told by its account's name.
+    fn submit(queue: &CommandQueue, port: u16, name: &str) -> Outstanding {
+        let caller = Caller::at(Some(([127, 0, 0, 1], port).into()));
+        let command = Command {
+            request_id: RequestId::new(uuid::Uuid::new_v4()).unwrap(),
+            account_id: AccountId::new(name).unwrap(),
+            expected_version: None,
+            operation: Operation::CloseAccount,
+        };
+        let origin = Origin { caller, ..Origin::default() };
+        let places = queue.places(caller, 1).unwrap();
+        queue.submit(Work::Command(command), origin, places).unwrap()
+    }
+
+    fn names(tickets: &[Ticket]) -> Vec<&str> {
+        tickets.iter().map(|ticket| ticket.work.key().account_id.as_str()).collect()
+    }
+
+    #[test]
+    fn one_who_sends_much_does_not_make_others_wait_for_all_of_it() {
+        let (queue, mut arrivals) = CommandQueue::new(1000);
+        let much: Vec<_> =
+            (0..100).map(|number| submit(&queue, 1, &format!("much-{number}"))).collect();
+        let little: Vec<_> = ["a", "b"].iter().map(|name| submit(&queue, 2, name)).collect();
+        assert_eq!(names(&arrivals.take(4)), ["much-0", "a", "much-1", "b"]);
+        let late = submit(&queue, 3, "late");
+        assert_eq!(names(&arrivals.take(2)), ["much-2", "late"]);
+        let rest = arrivals.take(1000);
+        let ordered: Vec<_> = (3..100).map(|number| format!("much-{number}")).collect();
+        assert_eq!(names(&rest), ordered);
+        drop((much, little, late));
+    }
+
+    #[tokio::test]
+    async fn everything_that_came_is_received_before_the_end() {
+        let (queue, mut arrivals) = CommandQueue::new(1000);
+        let sent: Vec<_> =
+            (0..10).map(|number| submit(&queue, number % 3, &format!("n-{number}"))).collect();
+        assert_eq!(arrivals.take(2).len(), 2);
+        drop(queue);
+        let mut received = 2;
+        while arrivals.recv().await.is_some() {
+            received += 1;
+        }
+        assert_eq!(received, sent.len());
+    }
+}
