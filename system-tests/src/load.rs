@@ -115,6 +115,8 @@ async fn client(
 ) {
     let mut writer = usize::try_from(number).unwrap();
     while Instant::now() < stop {
+        // Also one that was away comes to be used again.
+        writer += usize::try_from(dice.roll(2)).unwrap();
         let command = Command::random(&mut dice, accounts);
         let mut tries = 0;
         // A caller that does not know asks again, under the same id and wherever somebody answers.

@@ -69,6 +69,22 @@ impl Process {
         self.running = Some((child, guardian));
     }
 
+    /// Sets one of its environment variables, from its next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(other, _)| other != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Waits until it ends by itself; whether it did in time.
+    pub async fn ends_within(&mut self, time: Duration) -> bool {
+        let Some((child, _)) = &mut self.running else { return true };
+        let ended = tokio::time::timeout(time, child.wait()).await.is_ok();
+        if ended {
+            self.running = None;
+        }
+        ended
+    }
+
     /// Kills it with SIGKILL, and waits until it is gone.
     pub async fn kill(&mut self) {
         if let Some((mut child, guardian)) = self.running.take() {

@@ -171,11 +171,14 @@ impl Appender {
         let this = self.clone();
         async move {
             let parameters = columns.parameters();
+            let silent = |_injected| AppendError::Silent;
+            failpoints::before("append").map_err(silent)?;
             let answer = this.connection.client.query(&this.statement, &parameters);
             let rows = match tokio::time::timeout(ANSWER_PATIENCE, answer).await {
                 Ok(answer) => answer.map_err(sort_error)?,
                 Err(_) => return Err(AppendError::Silent),
             };
+            failpoints::after("append").await.map_err(silent)?;
             heads
                 .into_iter()
                 .zip(rows)

@@ -121,6 +121,7 @@ pub async fn connect(
         .keepalives_interval(Duration::from_secs(2))
         .keepalives_retries(3)
         .tcp_user_timeout(SILENCE_MAX);
+    failpoints::before("connect").map_err(|_| Error::Silent("connect"))?;
     let attempt = tokio::time::timeout(CONNECT_TIMEOUT * 2, config.connect(NoTls)).await;
     let (client, mut connection) = match attempt {
         Ok(connected) => connected.map_err(|cause| Error::of("connect", cause))?,
@@ -154,8 +155,12 @@ pub(crate) async fn answer_in_time<T>(
     doing: &'static str,
     answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Error> {
-    match tokio::time::timeout(ANSWER_PATIENCE, answer).await {
+    let silent = |_injected| Error::Silent(doing);
+    failpoints::before(doing).map_err(silent)?;
+    let answer = match tokio::time::timeout(ANSWER_PATIENCE, answer).await {
         Ok(answer) => answer.map_err(|cause| Error::of(doing, cause)),
         Err(_) => Err(Error::Silent(doing)),
-    }
+    };
+    failpoints::after(doing).await.map_err(silent)?;
+    answer
 }

@@ -111,7 +111,7 @@ impl Connection {
         doing: &'static str,
         command: &Cmd,
     ) -> Result<T, Error> {
-        self.try_command(command).await.map_err(|error| Error::redis(doing, error))
+        asked(doing, self.try_command(command)).await.map_err(|error| Error::redis(doing, error))
     }
 
     pub(crate) async fn try_command<T: FromRedisValue>(
@@ -129,7 +129,8 @@ impl Connection {
         doing: &'static str,
         pipeline: &Pipeline,
     ) -> Result<T, Error> {
-        self.try_pipeline(pipeline).await.map_err(|error| Error::redis(doing, error))
+        let answer = asked(doing, self.try_pipeline(pipeline)).await;
+        answer.map_err(|error| Error::redis(doing, error))
     }
 
     pub(crate) async fn try_pipeline<T: FromRedisValue>(
@@ -192,6 +193,18 @@ impl Connection {
             *slot = None;
         }
     }
+}
+
+/// Passes the failpoints before and after Redis is asked.
+pub(crate) async fn asked<T>(
+    doing: &'static str,
+    answer: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, RedisError> {
+    let lost = |_injected| RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+    failpoints::before(doing).map_err(lost)?;
+    let answer = answer.await;
+    failpoints::after(doing).await.map_err(lost)?;
+    answer
 }
 
 /// Waits for an answer, but not longer than `patience`.

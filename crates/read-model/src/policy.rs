@@ -7,8 +7,12 @@ use std::{
 
 use redis::RedisError;
 
-use crate::{Error, connection::Connection};
+use crate::{
+    Error,
+    connection::{Connection, asked},
+};
 
+const DOING: &str = "ask Redis for its maxmemory-policy";
 const SETTING: &str = "maxmemory-policy";
 const NEEDED: &str = "noeviction";
 
@@ -30,11 +34,12 @@ impl PolicyCheck {
     pub(crate) async fn run(&self, connection: &Connection) -> Result<(), Error> {
         let mut get = redis::cmd("CONFIG");
         get.arg("GET").arg(SETTING);
-        let settings = connection.try_command::<HashMap<String, String>>(&get).await;
+        let asking = connection.try_command::<HashMap<String, String>>(&get);
+        let settings = asked(DOING, asking).await;
         let (policy, refused) = match settings {
             Ok(mut settings) => (settings.remove(SETTING), None),
             Err(error) if error.code().is_some() => (from_info(connection).await?, Some(error)),
-            Err(error) => return Err(Error::redis("ask Redis for its maxmemory-policy", error)),
+            Err(error) => return Err(Error::redis(DOING, error)),
         };
         let source = match (&policy, &refused) {
             (None, _) => Source::Nowhere,

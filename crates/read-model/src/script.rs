@@ -4,7 +4,10 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, ToRedisArgs};
 
-use crate::{Error, connection::Connection};
+use crate::{
+    Error,
+    connection::{Connection, asked},
+};
 
 /// A Lua file.
 pub(crate) struct Script {
@@ -68,10 +71,10 @@ impl Invocation {
         doing: &'static str,
         connection: &Connection,
     ) -> Result<T, Error> {
-        let outcome = match connection.try_command(&self.command).await {
+        let outcome = match asked(doing, connection.try_command(&self.command)).await {
             Err(error) if is_unknown_script(&error) => {
-                self.script.load(doing, connection).await?;
-                connection.try_command(&self.command).await
+                self.script.load(connection).await?;
+                asked(doing, connection.try_command(&self.command)).await
             }
             outcome => outcome,
         };
@@ -88,12 +91,12 @@ impl Invocation {
         for invocation in invocations {
             pipeline.add_command(invocation.command.clone());
         }
-        let outcome = match connection.try_pipeline(&pipeline).await {
+        let outcome = match asked(doing, connection.try_pipeline(&pipeline)).await {
             Err(error) if is_unknown_script(&error) => {
                 if let Some(first) = invocations.first() {
-                    first.script.load(doing, connection).await?;
+                    first.script.load(connection).await?;
                 }
-                connection.try_pipeline(&pipeline).await
+                asked(doing, connection.try_pipeline(&pipeline)).await
             }
             outcome => outcome,
         };
@@ -102,10 +105,10 @@ impl Invocation {
 }
 
 impl Script {
-    async fn load(&self, doing: &'static str, connection: &Connection) -> Result<(), Error> {
+    async fn load(&self, connection: &Connection) -> Result<(), Error> {
         let mut load = redis::cmd("SCRIPT");
         load.arg("LOAD").arg(self.code);
-        connection.command(doing, &load).await
+        connection.command("load a script", &load).await
     }
 }
 

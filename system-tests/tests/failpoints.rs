@@ -1,0 +1,151 @@
+//! Before and after every use of a store, a process ends, stands still, or believes that the store has failed.
+//!
+//! `FAILPOINTS_SECONDS=600 cargo test -p system-tests --test failpoints -- --nocapture` goes through all of them, and says
+//! which were reached; a short run takes some, other ones for another `FAILPOINTS_SEED`.
+#![allow(clippy::unwrap_used, reason = "a test says where it failed by failing there")]
+#![cfg(debug_assertions)]
+
+use std::{collections::BTreeSet, time::Duration};
+
+use service_kit::config::env_var;
+use system_tests::{
+    Process, Size, System,
+    load::{self, Dice},
+    oracle,
+};
+use tokio::time::{Instant, sleep};
+
+const ACCOUNTS: u64 = 12;
+const CLIENTS: u64 = 8;
+const PLAN: &str = "COUNTERFOIL_FAILPOINTS";
+/// What is left of a short run for what comes at the end.
+const SECONDS: u64 = 40;
+/// A point that is not passed by then needs other circumstances.
+const REACHED_WITHIN: Duration = Duration::from_secs(2);
+
+/// What a process does when it reaches the point.
+const ACTIONS: [&str; 3] = ["abort", "fail", "pause 400"];
+
+/// Where it is done, and what.
+struct Fault {
+    is_writer: bool,
+    point: String,
+    action: &'static str,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_before_or_after_any_use_of_a_store_nothing_is_lost_or_doubled() {
+    let seconds = number("FAILPOINTS_SECONDS").unwrap_or(SECONDS);
+    let mut dice = Dice::new(number("FAILPOINTS_SEED").unwrap_or(1));
+    let mut system = System::start(Size::doubled(2)).await;
+    load::open_accounts(&system, ACCOUNTS).await;
+    let stop = Instant::now() + Duration::from_secs(seconds);
+    let clients = system.clients();
+    let disturb = async {
+        let mut faults = discover(&mut system).await;
+        assert!(faults.len() > 100, "only {} faults are known", faults.len());
+        let (mut reached, mut missed) = (0, BTreeSet::new());
+        let known = faults.len();
+        while Instant::now() < stop && !faults.is_empty() {
+            let next = usize::try_from(dice.roll(faults.len() as u64)).unwrap();
+            let fault = faults.swap_remove(next);
+            if inject(&mut system, &fault, &mut dice).await {
+                reached += 1;
+            } else {
+                missed.insert(format!("{}={}", fault.point, fault.action));
+            }
+        }
+        println!("{reached} of {known} faults reached, not reached in time: {missed:#?}");
+        assert!(reached > missed.len(), "{reached} faults were reached, and not {missed:#?}");
+        for process in system.writers.iter_mut().chain(&mut system.projectors) {
+            process.set(PLAN, "");
+            process.kill().await;
+            process.restart();
+        }
+        system
+    };
+    let (history, system) = tokio::join!(load::run(&clients, CLIENTS, ACCOUNTS, stop), disturb);
+    for writer in 0..2 {
+        system.until_writer_ready(writer).await;
+    }
+    system.until_reading().await;
+    let log = oracle::read_log(&system).await;
+    oracle::the_log_is_sound(&log);
+    oracle::every_answer_was_true(&log, &history).await;
+    oracle::the_read_model_matches(&system).await;
+}
+
+/// Lets processes name the points they pass: when they start, work, lose their connections, and build a view anew.
+async fn discover(system: &mut System) -> Vec<Fault> {
+    for process in system.writers.iter_mut().chain(&mut system.projectors) {
+        process.set(PLAN, "trace");
+        process.kill().await;
+        process.restart();
+    }
+    sleep(Duration::from_secs(2)).await;
+    system
+        .as_superuser(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name LIKE 'counterfoil-%'",
+        )
+        .await;
+    let (code, output) = system.counterfoil(&["rebuild", "--view", "accounts"]).await;
+    assert_eq!(code, 0, "{output}");
+    sleep(Duration::from_secs(2)).await;
+    let mut faults = Vec::new();
+    for (is_writer, processes) in [(true, &system.writers), (false, &system.projectors)] {
+        let passed = processes.iter().flat_map(|process| named(process, "failpoint passed"));
+        for point in passed.collect::<BTreeSet<_>>() {
+            let fault = |action| Fault { is_writer, point: point.clone(), action };
+            faults.extend(ACTIONS.map(fault));
+        }
+    }
+    let points: BTreeSet<_> =
+        faults.iter().map(|fault| (fault.is_writer, &fault.point[..])).collect();
+    for expected in
+        [(true, "after append"), (true, "before load accounts"), (false, "after commit a page")]
+    {
+        assert!(points.contains(&expected), "{expected:?} is not among {points:#?}");
+    }
+    faults
+}
+
+/// Lets one of two processes run into it. Whether it did.
+async fn inject(system: &mut System, fault: &Fault, dice: &mut Dice) -> bool {
+    let Fault { is_writer, point, action } = fault;
+    let processes = if *is_writer { &mut system.writers } else { &mut system.projectors };
+    let process = &mut processes[usize::try_from(dice.roll(2)).unwrap()];
+    let before = named(process, "failpoint reached").len();
+    // What is passed often is reached in the middle of work, too.
+    let pass = 1 + if dice.roll(2) == 0 { 0 } else { dice.roll(5) };
+    process.set(PLAN, &format!("{point}={action}@1; {point}={action}@{}", pass + 1));
+    process.kill().await;
+    process.restart();
+    let begun = Instant::now();
+    while begun.elapsed() < REACHED_WITHIN {
+        if named(process, "failpoint reached").len() > before {
+            if *action == "abort" {
+                assert!(process.ends_within(Duration::from_secs(5)).await, "it ends at {point}");
+                process.set(PLAN, "");
+                process.restart();
+            } else {
+                sleep(Duration::from_millis(500)).await;
+            }
+            return true;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    false
+}
+
+/// The points in the lines of a process's log that say so.
+fn named(process: &Process, what: &str) -> Vec<String> {
+    let log = std::fs::read_to_string(process.log()).unwrap_or_default();
+    let lines = log.lines().filter(|line| line.contains(what));
+    let point = |line: &str| Some(line.split_once("failpoint=\"")?.1.split_once('"')?.0.to_owned());
+    lines.filter_map(point).collect()
+}
+
+fn number(variable: &str) -> Option<u64> {
+    env_var(variable)?.parse().ok()
+}
