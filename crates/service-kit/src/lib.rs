@@ -20,3 +20,4 @@ pub mod server;
 pub mod shutdown;
 pub mod telemetry;
 pub mod transport_errors;
+mod unfinished;

@@ -23,6 +23,7 @@ use crate::deadline::Deadlines;
 use crate::health::Health;
 use crate::incoming::{OpenConnections, incoming};
 use crate::transport_errors::{Side, TransportErrors};
+use crate::unfinished::UnfinishedMessages;
 
 /// Largest request message. A batch of a thousand commands is a quarter of it; it is also what
 /// tonic, grpc-go and grpc-java take by default, so nobody is surprised.
@@ -52,6 +53,8 @@ pub struct GrpcLimits {
     pub connection_window_bytes: u32,
     /// Bytes of one HTTP/2 frame; 16 KiB is the least the protocol allows, and interleaves best.
     pub frame_bytes_max: u32,
+    /// Bytes of all messages together of which only a part has come; more are refused.
+    pub unfinished_bytes_max: usize,
     /// A connection that has been silent this long is asked whether it is still there ...
     pub keepalive_interval: Duration,
     /// ... and closed if it has not answered after so long.
@@ -66,6 +69,7 @@ impl Default for GrpcLimits {
             metadata_bytes_max: 16 * 1024,
             connection_window_bytes: 16 * 1024 * 1024,
             frame_bytes_max: 16 * 1024,
+            unfinished_bytes_max: 256 * 1024 * 1024,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
         }
@@ -178,6 +182,7 @@ impl GrpcServer {
             transport(&limits)
                 .layer(TransportErrors::new(side, limits.metadata_bytes_max as usize))
                 .layer(Deadlines::new(side))
+                .layer(UnfinishedMessages::new(side, limits.unfinished_bytes_max))
                 .serve_with_incoming_shutdown(routes.routes().prepare(), connections, stop)
         );
 

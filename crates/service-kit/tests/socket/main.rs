@@ -4,4 +4,5 @@
 
 mod raw;
 mod refusals;
+mod rubbish;
 mod stopping;
