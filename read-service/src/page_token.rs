@@ -103,6 +103,8 @@ pub(crate) fn read_entries_before(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn account(id: &str) -> AccountId {
@@ -158,6 +160,20 @@ mod tests {
             ["", "0", "zz", "01", &token[2..], &token.to_uppercase(), "ä", &"00".repeat(5_000)]
         {
             assert_eq!(read_entries_before(&account("alice"), text), Err(PageTokenInvalid));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_given_for_a_token_is_read_as_it_was_written_or_refused(
+            number in 0..=i64::MAX, text in "[0-9a-f]{0,60}|\\PC{0,40}", place in 0_usize..34, other in "[0-9a-z]",
+        ) {
+            let before = StreamVersion::new(number).unwrap();
+            let token = entries_before(&account("alice"), before);
+            prop_assert_eq!(read_entries_before(&account("alice"), &token), Ok(before));
+            prop_assert_eq!(read_entries_before(&account("alice"), &text), Err(PageTokenInvalid));
+            let forged = format!("{}{other}{}", &token[..place], &token[place + 1..]);
+            prop_assert_eq!(read_entries_before(&account("alice"), &forged).is_ok(), forged == token);
         }
     }
 

@@ -4,6 +4,8 @@ mod any_command;
 mod batch;
 mod request;
 mod response;
+#[cfg(test)]
+mod rubbish;
 mod service;
 mod status;
 mod stream;

@@ -7,6 +7,8 @@ mod entry;
 mod filling;
 mod header;
 mod marks;
+#[cfg(test)]
+mod rubbish;
 mod totals;
 mod transaction_index;
 

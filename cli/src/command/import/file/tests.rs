@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::command::problems::SHOWN_MAX;
 
@@ -120,5 +122,30 @@ fn every_row_of_a_long_file_knows_its_line() {
     let accounts = read(text.as_bytes()).unwrap();
     for row in &accounts[0].rows {
         assert_eq!(row.line.to_string(), row.transaction);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_in_a_file_it_is_read_or_what_is_wrong_is_said_by_line(
+        cells in proptest::collection::vec("[0-9]{1,3}|[a-z]{1,4}|1993-0[1-3]-[0-3][0-9]|deposit|withdraw|CZK|\"|,|\\PC{0,3}|\n", 0..60),
+        bytes in proptest::collection::vec(any::<u8>(), 0..20),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut text = format!("{HEADING}\n1,a,1993-01-29,deposit,CZK,100,,cash,100\n{}", cells.join(",")).into_bytes();
+        let place = cut.index(text.len() + 1);
+        text.splice(place..place, bytes);
+        let lines = 1 + text.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() as u64;
+        match read(&text) {
+            Ok(accounts) => {
+                prop_assert!(accounts.iter().flat_map(|account| &account.rows).all(|row| row.line <= lines));
+            }
+            Err(problems) => {
+                prop_assert!(!problems.0.is_empty());
+                prop_assert!(problems.0.iter().all(|(line, _)| (1..=lines).contains(line)), "{:?}", problems.0);
+            }
+        }
     }
 }
