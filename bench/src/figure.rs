@@ -4,6 +4,7 @@ mod growth;
 mod lag;
 mod long_account;
 mod long_snapshot;
+mod overload;
 mod read_under_write;
 mod read_vs_sum;
 mod rebuild;
@@ -71,6 +72,7 @@ pub(crate) const ALL: &[Figure] = &[
     full("two_writers"),
     full("four_shards"),
     full("read_under_write"),
+    full("overload"),
     full("reimport"),
     full("long_snapshot"),
     full("size"),
@@ -115,6 +117,7 @@ impl Figure {
             "four_shards" => writers::four_shards(context).await,
             "read_under_write" => read_under_write::rows(context).await,
             "read_vs_sum" => read_vs_sum::rows(context).await,
+            "overload" => overload::rows(context).await,
             "reimport" => reimport::rows(context).await,
             "long_snapshot" => long_snapshot::rows(context).await,
             "size" => size::postgres(context).await,

@@ -57,6 +57,7 @@ pub(crate) fn goal(name: &str, part: &str) -> Option<Goal> {
         ("two_writers", "") => AtLeast(0.8),
         ("four_shards", "") => AtLeast(0.85),
         ("read_under_write", "") => AtMost(2.5),
+        ("overload", "") => AtLeast(0.8),
         ("reimport", "") => AtLeast(1.0),
         ("long_snapshot", "") => AtMost(1.1),
         ("size", "disk") => AtMost(260.0),

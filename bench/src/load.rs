@@ -7,6 +7,7 @@ mod baseline;
 mod clock;
 mod cqrs_es;
 mod grpc;
+mod insist;
 mod job;
 mod lag;
 mod pace;
@@ -38,6 +39,7 @@ pub(crate) async fn generate() -> anyhow::Result<()> {
         Work::Stream { addr, accounts, outstanding } => {
             stream::run(&job, addr, accounts, outstanding).await
         }
+        Work::Insist { addr, accounts } => insist::run(&job, addr, accounts).await,
         _ => grpc::run(&job).await,
     };
     let line = serde_json::to_string(&result?).context("write the result")?;

@@ -81,8 +81,12 @@ pub(super) async fn run(job: &Job) -> anyhow::Result<LoadResult> {
             let result = pace::run(job, callers).await?;
             Ok(LoadResult { acknowledged: acknowledged.list(), ..result })
         }
-        Work::Stream { .. } | Work::Baseline(_) | Work::CqrsEs { .. } | Work::Redis { .. } => {
-            anyhow::bail!("that is not a gRPC call")
+        Work::Stream { .. }
+        | Work::Insist { .. }
+        | Work::Baseline(_)
+        | Work::CqrsEs { .. }
+        | Work::Redis { .. } => {
+            anyhow::bail!("that is done elsewhere")
         }
     }
 }
@@ -143,6 +147,11 @@ impl Orders {
     pub(super) fn new(first: u32, accounts: u32) -> anyhow::Result<Self> {
         let texts = Arc::new(Texts::of_statements()?);
         Ok(Self { dice: Dice::new(), first, accounts, texts })
+    }
+
+    /// A number below `sides`.
+    pub(super) fn roll(&mut self, sides: u32) -> u32 {
+        self.dice.roll(sides)
     }
 
     pub(super) fn deposit(&mut self) -> (u32, i64, write::DepositRequest) {

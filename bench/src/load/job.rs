@@ -65,6 +65,13 @@ pub(crate) enum Work {
         /// Commands sent and not yet answered.
         outstanding: u32,
     },
+    /// Deposits by callers who ask again when there is no room for them.
+    Insist {
+        /// The write service.
+        addr: String,
+        /// How many accounts.
+        accounts: u32,
+    },
     /// Transfers between accounts picked uniformly.
     Transfer {
         /// The write service.
@@ -175,6 +182,8 @@ pub(crate) struct LoadResult {
     pub(crate) by_second: Vec<(f64, f64)>,
     /// How the read model followed, if that was watched.
     pub(crate) lags: Option<Lags>,
+    /// What there was no room for, if callers asked again.
+    pub(crate) shed: Option<Shed>,
 }
 
 impl LoadResult {
@@ -200,6 +209,17 @@ pub(crate) struct Latency {
     pub(crate) max: f64,
     /// For a picture: percentile and latency.
     pub(crate) curve: Vec<(f64, f64)>,
+}
+
+/// Calls for which there was no room, and those for which there was.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Shed {
+    /// How many were refused.
+    pub(crate) count: u64,
+    /// How long that took.
+    pub(crate) latency: Latency,
+    /// How long the others took.
+    pub(crate) accepted: Latency,
 }
 
 /// From a command's acknowledgement to the moment a query sees it.
