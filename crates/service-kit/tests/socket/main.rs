@@ -5,3 +5,4 @@
 mod raw;
 mod refusals;
 mod stopping;
+mod tls;
