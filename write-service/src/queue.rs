@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
+use access::Reach;
 use ledger::{Command, RequestId};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -89,10 +90,12 @@ impl Lane {
 }
 
 /// Where work comes from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Origin {
     /// Who sent it, as far as known.
     pub(crate) actor: Option<String>,
+    /// Which accounts it may touch and be told of.
+    pub(crate) reach: Reach,
     /// The trace it came in, as far as known.
     pub(crate) trace_context: Option<Vec<u8>>,
     /// Unset for a call by itself: calls under way at once have no order.
@@ -105,6 +108,8 @@ pub(crate) struct Ticket {
     pub(crate) work: Work,
     pub(crate) origin: Origin,
     pub(crate) claim: Claim,
+    /// Whether the log was asked for its accounts, of late or not.
+    pub(crate) was_loaded: bool,
     reply: oneshot::Sender<Answer>,
     /// Its places among those that wait, wherever they do: also set aside, or behind a twin.
     places: Option<Places>,
@@ -120,8 +125,15 @@ impl Ticket {
         self.places = None;
     }
 
-    /// Answers the caller, if it still waits.
+    /// Answers the caller, if it still waits: with as much as it may know.
     pub(crate) fn answer(self, answer: Answer) {
+        let reach = &self.origin.reach;
+        let answer = match answer {
+            Ok(applied) if !reach.is_everything() => {
+                Ok(applied.into_iter().map(|applied| applied.seen_with(reach)).collect())
+            }
+            answer => answer,
+        };
         let _ = self.reply.send(answer);
     }
 }
@@ -192,7 +204,14 @@ impl CommandQueue {
     ) -> Result<Outstanding, CommandError> {
         let claim = Claim::default();
         let (reply, answer) = oneshot::channel();
-        let ticket = Ticket { work, origin, claim: claim.clone(), reply, places: Some(places) };
+        let ticket = Ticket {
+            work,
+            origin,
+            claim: claim.clone(),
+            was_loaded: false,
+            reply,
+            places: Some(places),
+        };
         self.sender.try_send(ticket).map_err(|full| match full {
             mpsc::error::TrySendError::Full(_) => CommandError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => CommandError::ShuttingDown,
