@@ -33,7 +33,7 @@ use crate::signature;
 pub(crate) const LEEWAY_SECONDS: u64 = 30;
 
 /// Most keys of a file: a token without a key id is tried with each.
-const KEYS_MAX: usize = 32;
+const KEYS_MAX: usize = 16;
 
 /// Tokens whose signature is not verified again with every call: that takes longer than deciding a command. A caller usually
 /// has one at a time.
