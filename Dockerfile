@@ -27,6 +27,7 @@ EXPOSE 9464
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
     CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9464 && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ code _ <&3 && [[ $code == 200 ]]"]
 
+# Both listen on all addresses, and start only with a certificate (GRPC_TLS_CERT_FILE) or COUNTERFOIL_ALLOW_PLAINTEXT=true.
 FROM service AS write-service
 COPY --from=build /out/write-service /usr/local/bin/
 ENV WRITE_SERVICE_LISTEN_ADDR=0.0.0.0:50051 \

@@ -24,12 +24,15 @@ use crate::{command::Command, failure::Failure};
 #[derive(Parser)]
 #[command(name = "counterfoil", version, arg_required_else_help = true)]
 struct Cli {
+    #[command(flatten)]
+    connect: call::ConnectArgs,
     #[command(subcommand)]
     command: Command,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse(); // ends with 2 when the command line is malformed
+    call::connect_with(cli.connect);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use access::AccessArgs;
 use clap::Parser;
 use read_model::{DEFAULT_KEY_PREFIX, StoreConfig};
 use service_kit::config::{LogArgs, RedisArgs, RuntimeFlavor, ShutdownArgs, millis};
+use service_kit::tls::TlsArgs;
 
 /// Answers queries about accounts from the read model in Redis.
 #[derive(Clone, Debug, Parser)]
@@ -22,6 +24,14 @@ pub struct Config {
     /// Threads of the process: one, one per core, or whichever suits the number of cores.
     #[arg(long, env = "READ_SERVICE_RUNTIME", value_enum, default_value = "auto")]
     pub runtime: RuntimeFlavor,
+
+    /// How callers connect.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
+    /// Which callers may do what.
+    #[command(flatten)]
+    pub access: AccessArgs,
 
     /// The read model's Redis.
     #[command(flatten)]

@@ -13,6 +13,9 @@ pub(crate) enum QueryError {
     /// The request cannot be understood; all that is wrong with it.
     #[error("{0}")]
     Invalid(Violations),
+    /// The caller has no right to it, or there is none.
+    #[error("there is no such thing that this caller has a right to")]
+    AccessDenied,
     /// No such account in the prefix of the log that `as_of` names.
     #[error("account {account_id} does not exist")]
     AccountNotFound { account_id: AccountId, as_of: String },

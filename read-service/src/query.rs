@@ -3,6 +3,7 @@
 
 mod accounts;
 mod answer;
+mod permission;
 mod status;
 mod totals;
 mod transactions;
@@ -11,6 +12,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::Reach;
 use futures::future::try_join_all;
 use ledger::{Shard, ShardCount};
 use read_model::{AccountView, LatestEntry, LogRecord, Reader, View};
@@ -46,8 +48,17 @@ pub(crate) struct Queries {
     pub(crate) shutdown: CancellationToken,
 }
 
+/// Who asks.
+pub(crate) struct Asker {
+    /// Which accounts it may be told of.
+    pub(crate) reach: Reach,
+    /// When it stops waiting.
+    pub(crate) until: Option<Instant>,
+}
+
 /// One call that is in work.
 pub(crate) struct Call<'a> {
+    reach: Reach,
     consistency: Consistency,
     /// Until when it may wait for its token.
     wait_until: Instant,
@@ -65,7 +76,7 @@ impl Queries {
     pub(crate) async fn begin(
         &self,
         consistency: Consistency,
-        deadline: Option<Instant>,
+        asker: Asker,
     ) -> Result<Call<'_>, QueryError> {
         if self.shutdown.is_cancelled() {
             return Err(QueryError::ShuttingDown);
@@ -82,7 +93,8 @@ impl Queries {
             .map_err(|fault| self.explain(fault))?
             .ok_or_else(|| QueryError::Rebuilding(self.survey.progress(View::Accounts, None)))?;
         consistency.check_against(&log)?;
-        Ok(Call { consistency, wait_until: self.waits.until(deadline), log, _place: place })
+        let Asker { reach, until } = asker;
+        Ok(Call { reach, consistency, wait_until: self.waits.until(until), log, _place: place })
     }
 
     /// Reads every shard at once.

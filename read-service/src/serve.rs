@@ -4,11 +4,13 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 
+use access::Access;
 use proto::read::read_service_server::{ReadServiceServer, SERVICE_NAME};
 use read_model::Reader;
 use service_kit::health::Health;
 use service_kit::metrics::MetricsServer;
 use service_kit::server::{GrpcServer, MESSAGE_BYTES_MAX};
+use service_kit::tls::{Tls, TlsError};
 use service_kit::transport_errors::Side;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -35,6 +37,12 @@ pub enum ServeError {
     /// The metrics port is taken or not ours.
     #[error("listen for metrics")]
     Metrics(#[source] io::Error),
+    /// The port would not be served as settings say.
+    #[error("prepare the gRPC port")]
+    Tls(#[source] TlsError),
+    /// Access control cannot begin.
+    #[error("prepare access control")]
+    Access(#[source] access::BeginError),
     /// The contract that reflection shows cannot be decoded.
     #[error("set up reflection")]
     Reflection(#[source] tonic_reflection::server::Error),
@@ -58,6 +66,8 @@ pub async fn serve(
     config: Config,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    let tls = Tls::begin(&config.tls, &listener).await.map_err(ServeError::Tls)?;
+    let access = Access::begin(&config.access).await.map_err(ServeError::Access)?;
     let (metrics, registry) = Metrics::new();
     let reader = Reader::new(&config.store()).map_err(ServeError::Redis)?;
     let health = Health::new(&[SERVICE_NAME]).await;
@@ -73,11 +83,14 @@ pub async fn serve(
     let parts = Parts { config: &config, reader, health: &health, metrics: &metrics };
     let queries = parts.start(&mut tasks, &stop, &after_calls);
 
-    let service = ReadServiceServer::new(ReadGrpc::new(queries, metrics))
+    let gate = access.gate();
+    let service = ReadServiceServer::new(ReadGrpc::new(queries, access, metrics))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .accept_compressed(CompressionEncoding::Gzip);
     let descriptors = [proto::READ_FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET];
     let serving = GrpcServer::new(Side::Read, &health)
+        .tls(tls)
+        .gate(gate)
         .add_service(service)
         .reflection(&descriptors)
         .map_err(ServeError::Reflection)?
@@ -184,6 +197,7 @@ mod tests {
     use super::*;
     use crate::consistency::Consistency;
     use crate::error::QueryError;
+    use crate::query::Asker;
 
     /// Serves until it is told to stop, with one task that ends by itself.
     async fn supervised(task: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
@@ -207,10 +221,10 @@ mod tests {
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         let parts = Parts { config, reader, health, metrics: &metrics };
         let queries = parts.start(&mut tasks, &stop, &CancellationToken::new());
-        let away = queries.begin(Consistency::Any, None).await.err();
+        let away = queries.begin(Consistency::Any, Asker::anyone()).await.err();
         assert!(matches!(away, Some(QueryError::StoreUnavailable(_))), "{away:?}");
         stop.cancel();
-        let stopping = queries.begin(Consistency::Any, None).await.err();
+        let stopping = queries.begin(Consistency::Any, Asker::anyone()).await.err();
         assert!(matches!(stopping, Some(QueryError::ShuttingDown)), "{stopping:?}");
     }
 

@@ -4,15 +4,17 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Every crate of the product, and what of the workspace it may use. Tests may use more.
-const MAP: [(&str, &[&str]); 10] = [
+const MAP: [(&str, &[&str]); 12] = [
     ("proto", &[]),
     ("crates/ledger", &[]),
-    ("write-service", &["event-store", "ledger", "proto", "service-kit"]),
+    ("write-service", &["access", "event-store", "ledger", "proto", "service-kit"]),
     ("crates/event-store", &["failpoints", "ledger"]),
     ("projector", &["event-store", "ledger", "read-model", "service-kit"]),
     ("crates/read-model", &["failpoints", "ledger"]),
-    ("read-service", &["ledger", "proto", "read-model", "service-kit"]),
+    ("read-service", &["access", "ledger", "proto", "read-model", "service-kit"]),
     ("crates/service-kit", &[]),
+    ("crates/access", &["ledger", "service-kit"]),
+    ("crates/dev-credentials", &[]),
     ("crates/failpoints", &[]),
     ("crates/dev-servers", &[]),
 ];

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use access::Reach;
 use event_store::{RecordedEvent, writer::StoredSide};
 use ledger::{AccountState, Event, LogId, Opening, Position, Rejection, Shard, Timestamp};
 
@@ -38,6 +39,8 @@ pub struct Side {
     pub state: AccountState,
     /// The event.
     pub event: Event,
+    /// Whether the account is the caller's business: what it is told of it is then more than its place.
+    pub is_shown: bool,
 }
 
 /// Why a command was not answered with [`Applied`].
@@ -59,6 +62,9 @@ pub enum CommandError {
         /// Why.
         rejection: Rejection,
     },
+    /// The caller has no right to an account, or there is none.
+    #[error("there is no such thing that this caller has a right to")]
+    AccessDenied,
     /// The id belongs to another command.
     #[error("this request_id belongs to another command")]
     RequestIdReused,
@@ -95,6 +101,14 @@ pub enum CommandError {
 }
 
 impl Applied {
+    /// The same for a caller with this reach: a payer sees nothing of a payee who is none of its business.
+    pub(crate) fn seen_with(mut self, reach: &Reach) -> Self {
+        if let Some(second) = &mut self.second {
+            second.is_shown = reach.includes(&second.opening);
+        }
+        self
+    }
+
     /// The answer to a command that was found in the log: the outcome it had, as its first caller got it or should have.
     ///
     /// # Errors
@@ -111,7 +125,7 @@ impl Applied {
         let side = |side: StoredSide| {
             let RecordedEvent { shard, position, recorded_at, event, state, .. } = side.event;
             let event_store::OpenedAccount { opening, opened_at } = side.account;
-            Side { shard, position, recorded_at, opening, opened_at, state, event }
+            Side { shard, position, recorded_at, opening, opened_at, state, event, is_shown: true }
         };
         Ok(Self { log_id, replayed, first: side(first), second: second.map(side) })
     }

@@ -2,9 +2,13 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use access::AccessArgs;
 use clap::Parser;
 use ledger::ShardCount;
-use service_kit::config::{DatabaseArgs, LogArgs, RuntimeFlavor, ShutdownArgs, millis};
+use service_kit::{
+    config::{DatabaseArgs, LogArgs, RuntimeFlavor, ShutdownArgs, millis},
+    tls::TlsArgs,
+};
 
 /// Takes commands over gRPC and appends them to the log in Postgres.
 #[derive(Clone, Debug, Parser)]
@@ -21,6 +25,14 @@ pub struct Config {
     /// Threads of the process: one, one per core, or whichever suits the number of cores.
     #[arg(long, env = "WRITE_SERVICE_RUNTIME", value_enum, default_value = "auto")]
     pub runtime: RuntimeFlavor,
+
+    /// How callers connect.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
+    /// Which callers may do what.
+    #[command(flatten)]
+    pub access: AccessArgs,
 
     /// The log's Postgres.
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 mod any_command;
 mod batch;
+mod permission;
 mod request;
 mod response;
 #[cfg(test)]

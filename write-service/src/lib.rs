@@ -17,11 +17,13 @@ mod sequencer;
 
 use std::{sync::Arc, time::Duration};
 
+use access::Access;
 use proto::write::write_service_server::WriteServiceServer;
 use service_kit::{
     health::Health,
     metrics::MetricsServer,
     server::{GrpcServer, MESSAGE_BYTES_MAX, ServeError},
+    tls::{Tls, TlsError},
     transport_errors::Side,
 };
 use tokio::{
@@ -49,6 +51,12 @@ pub enum Error {
     /// The metrics address is taken.
     #[error("listen for metrics on {0}")]
     Metrics(std::net::SocketAddr, #[source] std::io::Error),
+    /// The port would not be served as settings say.
+    #[error("prepare the gRPC port")]
+    Tls(#[from] TlsError),
+    /// Access control cannot begin.
+    #[error("prepare access control")]
+    Access(#[from] access::BeginError),
     /// Reflection could not be set up.
     #[error("set up reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -65,13 +73,15 @@ pub enum Error {
 /// `main` passes a bound port and SIGTERM; a test passes port 0 and its own token.
 ///
 /// # Errors
-/// When a port or reflection cannot be set up. A database that is away is no error: commands are refused until it is back.
+/// When a port, its certificate, access control or reflection cannot be set up. A database that is away is no error: commands are refused until it is back.
 pub async fn serve(
     listener: TcpListener,
     config: Config,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let stop = shutdown.child_token();
+    let tls = Tls::begin(&config.tls, &listener).await?;
+    let access = Access::begin(&config.access).await?;
     let health = Health::new(&[SERVICE_NAME]).await;
     let (registry, metrics) = metrics::registry();
     let metrics_server = MetricsServer::bind(config.metrics_addr)
@@ -112,13 +122,14 @@ pub async fn serve(
 
     let writer = Writer {
         queue,
+        access,
         amount_max: config.amount_max_minor_units,
         safety: safeties,
         draining: stop.clone(),
         metrics,
         log_limit: Arc::default(),
     };
-    let server = grpc_server(writer, &health)?;
+    let server = grpc_server(writer, &health)?.tls(tls);
     let grace = config.shutdown.shutdown_deadline.saturating_sub(GRACE_MARGIN);
     let mut serving = Box::pin(server.serve(listener, stop.clone(), grace));
     let mut broke = false;
@@ -152,11 +163,13 @@ impl From<&Config> for Limits {
 }
 
 fn grpc_server(writer: Writer, health: &Health) -> Result<GrpcServer, Error> {
+    let gate = writer.access.gate();
     let service = WriteServiceServer::new(writer)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .accept_compressed(CompressionEncoding::Gzip);
     let descriptors = [proto::WRITE_FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET];
-    Ok(GrpcServer::new(Side::Write, health).add_service(service).reflection(&descriptors)?)
+    let server = GrpcServer::new(Side::Write, health).gate(gate).add_service(service);
+    Ok(server.reflection(&descriptors)?)
 }
 
 /// Left for the sequencer after calls were cut, before the process is ended hard.

@@ -9,6 +9,7 @@ use std::sync::{
     atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
+use access::Reach;
 use ledger::{Command, RequestId};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -18,7 +19,7 @@ use tokio::{
 use self::places::Hall;
 pub(crate) use self::{
     arrivals::Arrivals,
-    places::{Caller, Places},
+    places::{Party, Places},
 };
 use crate::answer::{Answer, CommandError};
 
@@ -98,12 +99,14 @@ impl Lane {
 }
 
 /// Where work comes from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Origin {
     /// Whose turn it takes.
-    pub(crate) caller: Caller,
+    pub(crate) party: Party,
     /// Who sent it, as far as known.
     pub(crate) actor: Option<String>,
+    /// Which accounts it may touch and be told of.
+    pub(crate) reach: Reach,
     /// The trace it came in, as far as known.
     pub(crate) trace_context: Option<Vec<u8>>,
     /// Unset for a call by itself: calls under way at once have no order.
@@ -116,6 +119,8 @@ pub(crate) struct Ticket {
     pub(crate) work: Work,
     pub(crate) origin: Origin,
     pub(crate) claim: Claim,
+    /// Whether the log was asked for its accounts, of late or not.
+    pub(crate) was_loaded: bool,
     reply: oneshot::Sender<Answer>,
     /// Its place among those that wait, wherever they do: also set aside, or behind a twin.
     place: Option<Place>,
@@ -131,8 +136,15 @@ impl Ticket {
         self.place = None;
     }
 
-    /// Answers the caller, if it still waits.
+    /// Answers the caller, if it still waits: with as much as it may know.
     pub(crate) fn answer(self, answer: Answer) {
+        let reach = &self.origin.reach;
+        let answer = match answer {
+            Ok(applied) if !reach.is_everything() => {
+                Ok(applied.into_iter().map(|applied| applied.seen_with(reach)).collect())
+            }
+            answer => answer,
+        };
         let _ = self.reply.send(answer);
     }
 }
@@ -179,8 +191,8 @@ impl CommandQueue {
     ///
     /// # Errors
     /// [`CommandError::Overloaded`], [`CommandError::OverShare`].
-    pub(crate) fn places(&self, caller: Caller, commands: usize) -> Result<Places, CommandError> {
-        self.hall.take(caller, commands)
+    pub(crate) fn places(&self, party: Party, commands: usize) -> Result<Places, CommandError> {
+        self.hall.take(party, commands)
     }
 
     /// A place for one command of a stream, when there is one.
@@ -201,8 +213,14 @@ impl CommandQueue {
     ) -> Result<Outstanding, CommandError> {
         let claim = Claim::default();
         let (reply, answer) = oneshot::channel();
-        let ticket =
-            Ticket { work, origin, claim: claim.clone(), reply, place: Some(place.into()) };
+        let ticket = Ticket {
+            work,
+            origin,
+            claim: claim.clone(),
+            was_loaded: false,
+            reply,
+            place: Some(place.into()),
+        };
         self.sender.try_send(ticket).map_err(|full| match full {
             mpsc::error::TrySendError::Full(_) => CommandError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => CommandError::ShuttingDown,

@@ -14,6 +14,7 @@ mod held;
 mod lanes;
 mod load;
 mod lookup;
+pub(crate) mod permission;
 mod reading;
 pub(crate) mod recovery;
 mod settle;
@@ -41,6 +42,7 @@ use self::{
     lanes::Lanes,
     load::Loads,
     lookup::Lookups,
+    permission::Asked,
     recovery::{Condition, Stop},
     settle::Trouble,
     turns::CONTENDED_BATCH_FACTOR,
@@ -354,6 +356,14 @@ impl Sequencer {
         let mut batch = Batch::default();
         while batch.len() < self.batch_commands_max() {
             let Some(pending) = self.ready.pop_front() else { break };
+            let pending = match self.authorise(pending, shards) {
+                Asked::Permitted(pending) => pending,
+                Asked::Denied(pending) => {
+                    self.refuse_without_trace(pending, CommandError::AccessDenied, &batch);
+                    continue;
+                }
+                Asked::SetAside => continue,
+            };
             let Some(Pending { sequence, ticket, looked, held }) = self.admit(pending) else {
                 continue;
             };
@@ -361,8 +371,7 @@ impl Sequencer {
                 Tentative { shards, accounts: &mut self.accounts, heads: &self.tentative };
             let missing = tentative.missing(&ticket.work);
             if !missing.is_empty() {
-                self.lanes.set_aside(sequence, &ticket);
-                self.loads.add(Pending { sequence, ticket, looked, held }, missing);
+                self.load(Pending { sequence, ticket, looked, held }, missing);
                 continue;
             }
             if self.lanes.is_behind(sequence, &ticket) {
@@ -374,16 +383,21 @@ impl Sequencer {
                 Decided::Abandoned(ticket) => self.release(ticket.request_id()),
                 Decided::Refused(ticket, refusal) => {
                     let pending = Pending { sequence, ticket, looked, held };
-                    if looked == (Looked::Absent { epoch: self.epoch }) {
-                        let after_batch = self.batches_sent + u64::from(!batch.is_empty());
-                        self.deferred.push(Deferred { after_batch, pending, refusal });
-                    } else {
-                        self.look_up(pending);
-                    }
+                    self.refuse_without_trace(pending, refusal, &batch);
                 }
             }
         }
         batch
+    }
+
+    /// Refuses what leaves no trace in the log: not before the log was looked at, and all that this rests on is stored.
+    fn refuse_without_trace(&mut self, pending: Pending, refusal: CommandError, batch: &Batch) {
+        if pending.looked == (Looked::Absent { epoch: self.epoch }) {
+            let after_batch = self.batches_sent + u64::from(!batch.is_empty());
+            self.deferred.push(Deferred { after_batch, pending, refusal });
+        } else {
+            self.look_up(pending);
+        }
     }
 
     /// Only deciding is ordered: what will be needed for it is asked for at once, together with what is asked for already.

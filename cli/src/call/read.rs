@@ -6,9 +6,9 @@ use clap::Args;
 use proto::read::{
     ReadConsistency, read_consistency::Requirement, read_service_client::ReadServiceClient,
 };
-use tonic::{Request, Response, Status, transport::Channel};
+use tonic::{Request, Response, Status};
 
-use super::channel;
+use super::{Connection, channel};
 use crate::{
     failure::{Failure, Refusal},
     settings::ReadAddr,
@@ -50,7 +50,10 @@ impl ReadArgs {
     pub(crate) async fn ask<M, R>(
         &self,
         message: M,
-        query: impl AsyncFnOnce(ReadServiceClient<Channel>, Request<M>) -> Result<Response<R>, Status>,
+        query: impl AsyncFnOnce(
+            ReadServiceClient<Connection>,
+            Request<M>,
+        ) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
         let addr = self.addr.get();
         let client = ReadServiceClient::new(channel(&addr)?);

@@ -17,16 +17,16 @@ use tokio::{
     time::timeout,
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::{Code, Status, Streaming, transport::Channel};
+use tonic::{Code, Status, Streaming};
 
-use super::{Patience, Undelivered, deliver};
+use super::{Connection, Patience, Undelivered, deliver};
 
 /// What became of a command that was applied, or its refusal, or how the stream ended before it was answered.
 type Answer = Result<Outcome, Status>;
 
 /// Sends commands over a stream, and over another one when that has ended.
 pub(crate) struct CommandStream {
-    client: WriteServiceClient<Channel>,
+    client: WriteServiceClient<Connection>,
     patience: Patience,
     open: RefCell<Option<OpenStream>>,
 }
@@ -42,7 +42,7 @@ struct OpenStream {
 
 impl CommandStream {
     /// Nothing is sent yet. `patience.attempt` is how long a stream may be silent while an answer is due.
-    pub(crate) fn new(client: WriteServiceClient<Channel>, patience: Patience) -> Self {
+    pub(crate) fn new(client: WriteServiceClient<Connection>, patience: Patience) -> Self {
         Self { client, patience, open: RefCell::new(None) }
     }
 
@@ -72,7 +72,7 @@ impl CommandStream {
 }
 
 impl OpenStream {
-    fn begin(client: WriteServiceClient<Channel>, silence_max: Duration) -> Self {
+    fn begin(client: WriteServiceClient<Connection>, silence_max: Duration) -> Self {
         let (commands, sent) = mpsc::unbounded_channel();
         let (replies, mut waiting) = mpsc::unbounded_channel();
         let mut reading = JoinSet::new();
@@ -89,7 +89,7 @@ impl OpenStream {
 
 /// Answers commands until the stream ends; how it has.
 async fn hand_out_answers(
-    mut client: WriteServiceClient<Channel>,
+    mut client: WriteServiceClient<Connection>,
     sent: mpsc::UnboundedReceiver<ExecuteStreamRequest>,
     waiting: &mut mpsc::UnboundedReceiver<oneshot::Sender<Answer>>,
     silence_max: Duration,

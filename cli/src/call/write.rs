@@ -4,10 +4,10 @@ use std::{borrow::Cow, time::Duration};
 
 use clap::Args;
 use proto::write::write_service_client::WriteServiceClient;
-use tonic::{Request, Response, Status, transport::Channel};
+use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{Patience, Undelivered, channel, deliver};
+use super::{Connection, Patience, Undelivered, channel, deliver};
 use crate::{failure::Failure, settings::WriteAddr};
 
 /// One attempt may take so long before it is repeated.
@@ -31,7 +31,7 @@ pub(crate) struct WriteArgs {
 
 /// One sending of a command.
 pub(crate) struct Attempt {
-    pub(crate) client: WriteServiceClient<Channel>,
+    pub(crate) client: WriteServiceClient<Connection>,
     pub(crate) request_id: String,
     timeout: Duration,
 }

@@ -6,5 +6,6 @@ mod calls;
 mod import;
 mod operate;
 mod support;
+mod tls;
 mod up;
 mod verify;

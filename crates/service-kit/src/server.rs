@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,8 +21,10 @@ use tower::Service;
 use tracing::{info, warn};
 
 use crate::deadline::Deadlines;
+use crate::gate::{Gate, Gates};
 use crate::health::Health;
 use crate::incoming::{OpenConnections, incoming};
+use crate::tls::Tls;
 use crate::transport_errors::{Side, TransportErrors};
 use crate::unfinished::UnfinishedMessages;
 
@@ -84,13 +87,15 @@ pub enum ServeError {
     Transport(#[source] tonic::transport::Error),
 }
 
-/// A gRPC server with health, and around every call the layers of [`crate::transport_errors`] and
-/// [`crate::deadline`].
+/// A gRPC server with health, and around every call the layers of [`crate::transport_errors`],
+/// [`crate::deadline`] and [`crate::gate`], in this order from the outside.
 pub struct GrpcServer {
     side: Side,
     limits: GrpcLimits,
     health: Health,
     routes: RoutesBuilder,
+    tls: Option<Tls>,
+    gate: Option<Arc<dyn Gate>>,
 }
 
 impl GrpcServer {
@@ -99,7 +104,20 @@ impl GrpcServer {
     pub fn new(side: Side, health: &Health) -> Self {
         let mut routes = Routes::builder();
         routes.add_service(health.service());
-        Self { side, limits: GrpcLimits::default(), health: health.clone(), routes }
+        let (limits, health) = (GrpcLimits::default(), health.clone());
+        Self { side, limits, health, routes, tls: None, gate: None }
+    }
+
+    /// Speaks TLS, if there is any.
+    #[must_use]
+    pub fn tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// Lets in only what this gate does, if there is one; health and reflection are asked about too.
+    #[must_use]
+    pub fn gate(self, gate: Option<Arc<dyn Gate>>) -> Self {
+        Self { gate, ..self }
     }
 
     /// Other limits than the default ones.
@@ -162,16 +180,16 @@ impl GrpcServer {
         shutdown: CancellationToken,
         grace: Duration,
     ) -> Result<(), ServeError> {
-        let Self { side, limits, health, routes } = self;
+        let Self { side, limits, health, routes, tls, gate } = self;
         let open = OpenConnections::default();
         let cut = CancellationToken::new();
         // However this future ends, also if it is dropped, no connection outlives it.
         let _cut_at_the_end = cut.clone().drop_guard();
 
         if let Ok(addr) = listener.local_addr() {
-            info!(%addr, "serving gRPC");
+            info!(%addr, tls = tls.is_some(), access = gate.is_some(), "serving gRPC");
         }
-        let connections = incoming(listener, limits.connections_max, open.clone(), cut);
+        let connections = incoming(listener, limits.connections_max, tls, open.clone(), cut);
         let stopping = shutdown.clone();
         let stop = async move {
             stopping.cancelled().await;
@@ -182,6 +200,7 @@ impl GrpcServer {
             transport(&limits)
                 .layer(TransportErrors::new(side, limits.metadata_bytes_max as usize))
                 .layer(Deadlines::new(side))
+                .layer(Gates::new(gate, side))
                 .layer(UnfinishedMessages::new(side, limits.unfinished_bytes_max))
                 .serve_with_incoming_shutdown(routes.routes().prepare(), connections, stop)
         );

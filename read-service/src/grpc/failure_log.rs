@@ -42,6 +42,7 @@ enum Blame {
 fn blame(error: &QueryError) -> Blame {
     match error {
         QueryError::Invalid(_)
+        | QueryError::AccessDenied
         | QueryError::AccountNotFound { .. }
         | QueryError::TransactionNotFound { .. }
         | QueryError::HistoryNotKept { .. }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
+use access::Access;
 use proto::read::read_service_server::ReadService;
 use proto::read::{
     BatchGetBalancesRequest, BatchGetBalancesResponse, GetAccountRequest, GetAccountResponse,
@@ -22,21 +23,19 @@ use super::status::{code_name, error_status};
 use crate::error::QueryError;
 use crate::metrics::{Method, Metrics, Observed};
 use crate::page_token;
-use crate::query::Queries;
-
-/// When a call's caller stops waiting for it.
-type Until = Option<tokio::time::Instant>;
+use crate::query::{Asker, Queries};
 
 /// `ReadService` over the wire.
 pub(crate) struct ReadGrpc {
     queries: Arc<Queries>,
+    access: Access,
     metrics: Metrics,
     failures: FailureLog,
 }
 
 impl ReadGrpc {
-    pub(crate) fn new(queries: Arc<Queries>, metrics: Metrics) -> Self {
-        Self { queries, metrics, failures: FailureLog::default() }
+    pub(crate) fn new(queries: Arc<Queries>, access: Access, metrics: Metrics) -> Self {
+        Self { queries, access, metrics, failures: FailureLog::default() }
     }
 
     /// Answers one call: counted and timed however it ends, and a failure told once.
@@ -44,14 +43,22 @@ impl ReadGrpc {
         &self,
         method: Method,
         request: Request<Q>,
-        answer: impl FnOnce(Q, Until) -> F,
+        answer: impl FnOnce(Q, Asker) -> F,
     ) -> Result<Response<A>, Status>
     where
         F: Future<Output = Result<A, QueryError>>,
     {
         let observed = Observed::begin(&self.metrics, method);
+        let caller = match self.access.caller(&request) {
+            Ok(caller) => caller,
+            Err(status) => {
+                observed.ended(code_name(status.code), status.reason);
+                return Err(status.into_status());
+            }
+        };
         let until = Deadline::of(&request).map(Deadline::at);
-        match answer(request.into_inner(), until).await {
+        let asker = Asker { reach: caller.reach().clone(), until };
+        match answer(request.into_inner(), asker).await {
             Ok(answer) => {
                 observed.ended("OK", "");
                 tracing::debug!(rpc = ?method, outcome = "OK", "query answered");
@@ -73,17 +80,22 @@ impl ReadService for ReadGrpc {
         &self,
         request: Request<GetAccountRequest>,
     ) -> Result<Response<GetAccountResponse>, Status> {
-        self.observed(Method::GetAccount, request, async |asked: GetAccountRequest, until| {
-            let mut check = Checker::default();
-            let fields = check
-                .account_id(&asked.account_id)
-                .zip(check.consistency(asked.consistency.as_ref()));
-            let (id, consistency) = check.finish(fields)?;
-            let call = self.queries.begin(consistency, until).await?;
-            let answer = self.queries.account(&call, &id).await?;
-            let account = Some(response::account(&answer.value));
-            Ok(GetAccountResponse { read: response::read(&answer), account })
-        })
+        self.observed(
+            Method::GetAccount,
+            request,
+            async |asked: GetAccountRequest, asker: Asker| {
+                asker.may_ask([asked.account_id.as_str()])?;
+                let mut check = Checker::default();
+                let fields = check
+                    .account_id(&asked.account_id)
+                    .zip(check.consistency(asked.consistency.as_ref()));
+                let (id, consistency) = check.finish(fields)?;
+                let call = self.queries.begin(consistency, asker).await?;
+                let answer = self.queries.account(&call, &id).await?;
+                let account = Some(response::account(&answer.value));
+                Ok(GetAccountResponse { read: response::read(&answer), account })
+            },
+        )
         .await
     }
 
@@ -91,15 +103,20 @@ impl ReadService for ReadGrpc {
         &self,
         request: Request<GetBalanceRequest>,
     ) -> Result<Response<GetBalanceResponse>, Status> {
-        self.observed(Method::GetBalance, request, async |asked: GetBalanceRequest, until| {
-            let mut check = Checker::default();
-            let fields = check
-                .account_id(&asked.account_id)
-                .zip(check.consistency(asked.consistency.as_ref()));
-            let (id, consistency) = check.finish(fields)?;
-            let call = self.queries.begin(consistency, until).await?;
-            Ok(response::balance(self.queries.account(&call, &id).await?))
-        })
+        self.observed(
+            Method::GetBalance,
+            request,
+            async |asked: GetBalanceRequest, asker: Asker| {
+                asker.may_ask([asked.account_id.as_str()])?;
+                let mut check = Checker::default();
+                let fields = check
+                    .account_id(&asked.account_id)
+                    .zip(check.consistency(asked.consistency.as_ref()));
+                let (id, consistency) = check.finish(fields)?;
+                let call = self.queries.begin(consistency, asker).await?;
+                Ok(response::balance(self.queries.account(&call, &id).await?))
+            },
+        )
         .await
     }
 
@@ -107,13 +124,14 @@ impl ReadService for ReadGrpc {
         &self,
         request: Request<BatchGetBalancesRequest>,
     ) -> Result<Response<BatchGetBalancesResponse>, Status> {
-        let answer = async |asked: BatchGetBalancesRequest, until| {
+        let answer = async |asked: BatchGetBalancesRequest, asker: Asker| {
+            asker.may_ask(asked.account_ids.iter().map(String::as_str))?;
             let mut check = Checker::default();
             let fields = check
                 .account_ids(&asked.account_ids)
                 .zip(check.consistency(asked.consistency.as_ref()));
             let (ids, consistency) = check.finish(fields)?;
-            let call = self.queries.begin(consistency, until).await?;
+            let call = self.queries.begin(consistency, asker).await?;
             let answer = self.queries.accounts(&call, &ids).await?;
             let balances = answer.value.iter().map(response::account_balance).collect();
             Ok(BatchGetBalancesResponse { read: response::read(&answer), balances })
@@ -125,26 +143,32 @@ impl ReadService for ReadGrpc {
         &self,
         request: Request<ListAccountsRequest>,
     ) -> Result<Response<ListAccountsResponse>, Status> {
-        self.observed(Method::ListAccounts, request, async |asked: ListAccountsRequest, until| {
-            let mut check = Checker::default();
-            let owner = check.owner_id(&asked.owner_id);
-            let size = check.page_size(asked.page_size);
-            let after = check.accounts_page(owner.as_ref(), &asked.page_token);
-            let consistency = check.consistency(asked.consistency.as_ref());
-            let fields = owner.zip(size).zip(after).zip(consistency);
-            let (((owner, size), after), consistency) = check.finish(fields)?;
-            let call = self.queries.begin(consistency, until).await?;
-            let answer = self.queries.owner_accounts(&call, &owner, after.as_ref(), size).await?;
-            let page = &answer.value;
-            let last = page.accounts.last().filter(|_| page.more);
-            let next =
-                last.map(|last| page_token::accounts_after(&owner, &last.opening.account_id));
-            Ok(ListAccountsResponse {
-                read: response::read(&answer),
-                accounts: page.accounts.iter().map(response::account).collect(),
-                next_page_token: next.unwrap_or_default(),
-            })
-        })
+        self.observed(
+            Method::ListAccounts,
+            request,
+            async |asked: ListAccountsRequest, asker: Asker| {
+                asker.may_ask_owner(&asked.owner_id)?;
+                let mut check = Checker::default();
+                let owner = check.owner_id(&asked.owner_id);
+                let size = check.page_size(asked.page_size);
+                let after = check.accounts_page(owner.as_ref(), &asked.page_token);
+                let consistency = check.consistency(asked.consistency.as_ref());
+                let fields = owner.zip(size).zip(after).zip(consistency);
+                let (((owner, size), after), consistency) = check.finish(fields)?;
+                let call = self.queries.begin(consistency, asker).await?;
+                let answer =
+                    self.queries.owner_accounts(&call, &owner, after.as_ref(), size).await?;
+                let page = &answer.value;
+                let last = page.accounts.last().filter(|_| page.more);
+                let next =
+                    last.map(|last| page_token::accounts_after(&owner, &last.opening.account_id));
+                Ok(ListAccountsResponse {
+                    read: response::read(&answer),
+                    accounts: page.accounts.iter().map(response::account).collect(),
+                    next_page_token: next.unwrap_or_default(),
+                })
+            },
+        )
         .await
     }
 
@@ -152,13 +176,13 @@ impl ReadService for ReadGrpc {
         &self,
         request: Request<GetTransactionRequest>,
     ) -> Result<Response<GetTransactionResponse>, Status> {
-        let answer = async |asked: GetTransactionRequest, until| {
+        let answer = async |asked: GetTransactionRequest, asker: Asker| {
             let mut check = Checker::default();
             let fields = check
                 .transaction_id(&asked.transaction_id)
                 .zip(check.consistency(asked.consistency.as_ref()));
             let (id, consistency) = check.finish(fields)?;
-            let call = self.queries.begin(consistency, until).await?;
+            let call = self.queries.begin(consistency, asker).await?;
             let answer = self.queries.transaction(&call, id).await?;
             let transaction = Some(response::transaction(&answer.value));
             Ok(GetTransactionResponse { read: response::read(&answer), transaction })
@@ -170,13 +194,14 @@ impl ReadService for ReadGrpc {
         &self,
         request: Request<GetLatestTransactionRequest>,
     ) -> Result<Response<GetLatestTransactionResponse>, Status> {
-        let answer = async |asked: GetLatestTransactionRequest, until| {
+        let answer = async |asked: GetLatestTransactionRequest, asker: Asker| {
+            asker.may_ask([asked.account_id.as_str()])?;
             let mut check = Checker::default();
             let fields = check
                 .account_id(&asked.account_id)
                 .zip(check.consistency(asked.consistency.as_ref()));
             let (id, consistency) = check.finish(fields)?;
-            let call = self.queries.begin(consistency, until).await?;
+            let call = self.queries.begin(consistency, asker).await?;
             let answer = self.queries.latest_entry(&call, &id).await?;
             let transaction = answer.value.as_ref().map(response::transaction);
             Ok(GetLatestTransactionResponse { read: response::read(&answer), transaction })
@@ -188,7 +213,8 @@ impl ReadService for ReadGrpc {
         &self,
         request: Request<ListTransactionsRequest>,
     ) -> Result<Response<ListTransactionsResponse>, Status> {
-        let answer = async |asked: ListTransactionsRequest, until| {
+        let answer = async |asked: ListTransactionsRequest, asker: Asker| {
+            asker.may_ask([asked.account_id.as_str()])?;
             let mut check = Checker::default();
             let id = check.account_id(&asked.account_id);
             let size = check.page_size(asked.page_size);
@@ -196,7 +222,7 @@ impl ReadService for ReadGrpc {
             let consistency = check.consistency(asked.consistency.as_ref());
             let fields = id.zip(size).zip(before).zip(consistency);
             let (((id, size), before), consistency) = check.finish(fields)?;
-            let call = self.queries.begin(consistency, until).await?;
+            let call = self.queries.begin(consistency, asker).await?;
             let answer = self.queries.statement(&call, &id, before, size).await?;
             let page = &answer.value;
             let line = |entry| response::statement_line(&id, page.currency, entry);
@@ -214,11 +240,11 @@ impl ReadService for ReadGrpc {
         &self,
         request: Request<GetTotalsRequest>,
     ) -> Result<Response<GetTotalsResponse>, Status> {
-        self.observed(Method::GetTotals, request, async |asked: GetTotalsRequest, until| {
+        self.observed(Method::GetTotals, request, async |asked: GetTotalsRequest, asker: Asker| {
             let mut check = Checker::default();
             let consistency = check.consistency(asked.consistency.as_ref());
             let consistency = check.finish(consistency)?;
-            let call = self.queries.begin(consistency, until).await?;
+            let call = self.queries.begin(consistency, asker).await?;
             let answer = self.queries.totals(&call).await?;
             let totals = response::totals(&answer.value);
             Ok(GetTotalsResponse { read: response::read(&answer), totals })
@@ -230,11 +256,11 @@ impl ReadService for ReadGrpc {
         &self,
         request: Request<GetReadModelStatusRequest>,
     ) -> Result<Response<GetReadModelStatusResponse>, Status> {
-        let answer = async |asked: GetReadModelStatusRequest, until| {
+        let answer = async |asked: GetReadModelStatusRequest, asker: Asker| {
             let mut check = Checker::default();
             let consistency = check.consistency(asked.consistency.as_ref());
             let consistency = check.finish(consistency)?;
-            let call = self.queries.begin(consistency, until).await?;
+            let call = self.queries.begin(consistency, asker).await?;
             Ok(response::status(&self.queries.read_model_status(&call).await?))
         };
         self.observed(Method::GetReadModelStatus, request, answer).await

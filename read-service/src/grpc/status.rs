@@ -25,6 +25,7 @@ pub(crate) fn error_status(error: &QueryError) -> ErrorStatus {
     let text = error.to_string();
     match error {
         QueryError::Invalid(violations) => invalid(violations, text), // the caller mends its request
+        QueryError::AccessDenied => access::denied(),
         QueryError::AccountNotFound { account_id, as_of } => {
             ErrorStatus::new(Code::NotFound, "ACCOUNT_NOT_FOUND", text)
                 .metadata("account_id", account_id)

@@ -26,9 +26,16 @@ impl Queries {
         id: &AccountId,
     ) -> Result<Answer<AccountView>, QueryError> {
         let shard = id.shard(call.log.shards);
-        self.answer(call, View::Accounts, || self.accounts.one(shard, id.clone()))
-            .await?
-            .found(|as_of| QueryError::AccountNotFound { account_id: id.clone(), as_of })
+        let answer =
+            self.answer(call, View::Accounts, || self.accounts.one(shard, id.clone())).await?;
+        if !call.reach.is_everything() {
+            let looked_at = answer.map(|view| vec![view]);
+            let permitted = Box::pin(self.permitted(call, looked_at)).await?;
+            return permitted
+                .map(|views| views.into_iter().next().flatten())
+                .found(|_| QueryError::AccessDenied);
+        }
+        answer.found(|as_of| QueryError::AccountNotFound { account_id: id.clone(), as_of })
     }
 
     /// Several accounts, in the order asked for, all of a shard at one position.
@@ -53,17 +60,20 @@ impl Queries {
                 views[*index] = view;
             }
         }
-        let value = views
+        let Answer { point, staleness, .. } = answer;
+        let answer = Answer { point, staleness, value: views };
+        let Answer { point, staleness, value } = Box::pin(self.permitted(call, answer)).await?;
+        let value = value
             .into_iter()
             .zip(ids)
             .map(|(view, id)| {
                 view.ok_or_else(|| QueryError::AccountNotFound {
                     account_id: id.clone(),
-                    as_of: answer.point.short_as_of(),
+                    as_of: point.short_as_of(),
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Answer { point: answer.point, staleness: answer.staleness, value })
+        Ok(Answer { point, staleness, value })
     }
 
     /// The accounts of an owner that come after this one, by account id.
@@ -74,6 +84,7 @@ impl Queries {
         after: Option<&AccountId>,
         page_size: usize,
     ) -> Result<Answer<AccountsPage>, QueryError> {
+        call.require_owner(owner)?;
         // One more than the page holds tells whether it is the last.
         let limit = page_size + 1;
         let read = |shard| self.owner_shard(shard, owner, after, limit);

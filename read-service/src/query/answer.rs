@@ -101,7 +101,7 @@ impl Queries {
     }
 
     /// How far a view is on a shard. Calls that wait together share a round trip.
-    async fn position(&self, view: View, shard: Shard) -> Result<Position, QueryError> {
+    pub(super) async fn position(&self, view: View, shard: Shard) -> Result<Position, QueryError> {
         let point = match view {
             View::Accounts => self.accounts.many(shard, Vec::new()).await.map(|r| r.point),
             View::Transactions => self.latest.many(shard, Vec::new()).await.map(|r| r.point),

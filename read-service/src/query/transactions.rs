@@ -41,11 +41,13 @@ impl Queries {
         call: &Call<'_>,
         id: &AccountId,
     ) -> Result<Answer<Option<Entry>>, QueryError> {
+        self.require_reach(call, id).await?;
         let shard = id.shard(call.log.shards);
         let answer = self
             .answer(call, View::Transactions, || self.latest.one(shard, id.clone()))
             .await?
-            .found(|as_of| QueryError::AccountNotFound { account_id: id.clone(), as_of })?;
+            .found(|as_of| QueryError::AccountNotFound { account_id: id.clone(), as_of })
+            .map_err(|missing| call.missing(missing))?;
         Ok(answer.map(|latest| {
             let (account_id, currency) = (id.clone(), latest.header.currency);
             latest.entry.map(|entry| Entry { account_id, currency, entry })
@@ -60,11 +62,13 @@ impl Queries {
         before: Option<StreamVersion>,
         page_size: usize,
     ) -> Result<Answer<StatementPageOf>, QueryError> {
+        self.require_reach(call, id).await?;
         let shard = id.shard(call.log.shards);
         let answer = self
             .answer(call, View::Transactions, || self.read_page(shard, id, before, page_size))
             .await?
-            .found(|as_of| QueryError::AccountNotFound { account_id: id.clone(), as_of })?;
+            .found(|as_of| QueryError::AccountNotFound { account_id: id.clone(), as_of })
+            .map_err(|missing| call.missing(missing))?;
         match answer.value.not_kept {
             Some(oldest) => Err(QueryError::HistoryNotKept { account_id: id.clone(), oldest }),
             None => Ok(answer),
@@ -107,15 +111,23 @@ impl Queries {
     ) -> Result<Answer<Entry>, QueryError> {
         let missing = |as_of| QueryError::TransactionNotFound { transaction_id: id, as_of };
         if id.shard.get() >= call.log.shards.get() {
-            return Err(missing(short_token(call.log.log_id, std::iter::empty()))); // in no prefix
+            // In no prefix.
+            return Err(call.missing(missing(short_token(call.log.log_id, std::iter::empty()))));
         }
         let answer = self
             .answer(call, View::Transactions, || async move {
                 within(self.read_limit, self.reader.transaction(id)).await.map(Reading::from)
             })
             .await?
-            .found(missing)?;
+            .found(missing);
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(missing) => return Err(self.not_found(call, missing).await),
+        };
         let Answer { point, staleness, value } = answer;
+        let (FoundTransaction::Entry { account_id, .. }
+        | FoundTransaction::NotKept { account_id, .. }) = &value;
+        self.require_reach(call, account_id).await?;
         match value {
             FoundTransaction::Entry { account_id, currency, entry } => {
                 Ok(Answer { point, staleness, value: Entry { account_id, currency, entry } })

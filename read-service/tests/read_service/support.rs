@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub(crate) mod access;
 pub(crate) mod events;
 pub(crate) mod model;
 pub(crate) mod raw;

@@ -1,12 +1,15 @@
 //! Commands of any kind, as batches and streams carry them.
 
+use access::Reach;
 use ledger::Command;
 use proto::write::{self, CommandResult, command::Kind, command_result::Outcome};
 use service_kit::error_details::ErrorStatus;
 
 use super::{
-    request::{Fields, IntoCommand, Invalid, read},
+    permission::Permission,
+    request::{Fields, IntoCommand, read},
     response::{FromApplied, Labels},
+    status::{denied, invalid},
 };
 use crate::answer::Applied;
 
@@ -71,19 +74,25 @@ kinds!(
 const NO_KIND: CommandKind =
     CommandKind { rpc: "Command", field: "kind", respond: |_| unreachable!("it is never decided") };
 
-/// A command, and which one it is.
+/// A command, and which one it is; or why its caller, with this reach, cannot have it decided.
 pub(super) fn any_command(
     command: Option<write::Command>,
     amount_max: i64,
-) -> (CommandKind, Result<Command, Invalid>) {
+    reach: &Reach,
+) -> (CommandKind, Result<Command, ErrorStatus>) {
+    let is_denied = command.as_ref().is_some_and(|command| !command.may_be_permitted(reach));
     let Some(kind) = command.and_then(|command| command.kind) else {
         let missing = read(amount_max, |fields| {
             fields.wrong("kind", "COMMAND_MISSING", "one of the commands must be set")
         });
-        return (NO_KIND, missing);
+        return (NO_KIND, missing.map_err(|wrong| invalid(&wrong)));
     };
     let of = kind_of(&kind);
-    (of, read(amount_max, |fields| into_command(kind, fields)))
+    if is_denied {
+        return (of, Err(denied()));
+    }
+    let command = read(amount_max, |fields| into_command(kind, fields));
+    (of, command.map_err(|wrong| invalid(&wrong)))
 }
 
 /// A command of an atomic batch, which gets the batch's request id.

@@ -10,10 +10,11 @@ use tonic::Request;
 
 use super::{
     any_command::{CommandKind, any_command, atomic_command},
+    permission::Permission,
     request::{Fields, Invalid, read},
     response,
     service::{Call, Named, Writer, answer_one, origin},
-    status::{invalid, no_place},
+    status::{denied, invalid, no_place},
 };
 use crate::{
     answer::{Applied, CommandError},
@@ -32,10 +33,16 @@ impl Writer {
         request: Request<ExecuteBatchRequest>,
     ) -> Result<ExecuteBatchResponse, ErrorStatus> {
         let deadline = Deadline::of(&request).map(Deadline::at);
-        let sent = Sent { origin: origin(&request, None), deadline };
+        let sent = Sent {
+            origin: origin(&request, &self.caller(&request).map_err(|refused| *refused)?, None),
+            deadline,
+        };
         let batch = request.into_inner();
         let call = Call::begin("ExecuteBatch", None);
+        let is_permitted = batch.mode() != BatchMode::Atomic
+            || batch.commands.iter().all(|command| command.may_be_permitted(&sent.origin.reach));
         let answer = match self.checked_mode(&batch) {
+            _ if !is_permitted => Err(denied()), // all or none
             Ok(Mode::Atomic) => self.atomic(batch, sent).await,
             Ok(Mode::Independent) => self.independent(batch, sent).await,
             Err(wrong) => Err(invalid(&wrong)),
@@ -81,7 +88,7 @@ impl Writer {
         let calls =
             kinds.iter().zip(&commands).map(|(kind, command)| Call::begin(kind.rpc, Some(command)));
         let calls: Vec<Call> = calls.collect();
-        let places = self.queue.places(sent.origin.caller, commands.len());
+        let places = self.queue.places(sent.origin.party, commands.len());
         let submitted =
             places.and_then(|places| self.submit(Work::Atomic(commands), sent.origin, places));
         let answer = match submitted {
@@ -112,11 +119,11 @@ impl Writer {
         let commands: Vec<_> = batch
             .commands
             .into_iter()
-            .map(|command| any_command(Some(command), self.amount_max))
+            .map(|command| any_command(Some(command), self.amount_max, &sent.origin.reach))
             .collect();
         refuse_duplicates(&commands).map_err(|wrong| invalid(&wrong))?;
         let count = commands.iter().filter(|(_, command)| command.is_ok()).count();
-        let places = self.queue.places(sent.origin.caller, count);
+        let places = self.queue.places(sent.origin.party, count);
         let mut places = places.map_err(|refusal| no_place(&refusal))?;
         let origin = Origin { lane: Some(Lane::new()), ..sent.origin };
         // All are queued before the first is waited for.
@@ -155,12 +162,12 @@ enum Mode {
 
 /// The answer to a command that was queued, or was not for a reason.
 pub(super) async fn settle(
-    submitted: Result<(Named, Result<Outstanding, CommandError>), Invalid>,
+    submitted: Result<(Named, Result<Outstanding, CommandError>), ErrorStatus>,
     deadline: Option<Instant>,
 ) -> Result<Applied, ErrorStatus> {
     match submitted {
         Ok((named, submitted)) => answer_one(submitted, &named, deadline).await,
-        Err(wrong) => Err(invalid(&wrong)),
+        Err(refused) => Err(refused),
     }
 }
 
@@ -184,7 +191,7 @@ fn atomic_commands(
 const PLACEHOLDER: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 /// An id twice in one batch would make one of its commands the replay of another.
-fn refuse_duplicates(commands: &[(CommandKind, Result<Command, Invalid>)]) -> Result<(), Invalid> {
+fn refuse_duplicates<E>(commands: &[(CommandKind, Result<Command, E>)]) -> Result<(), Invalid> {
     let mut seen = HashSet::new();
     let mut fields = Fields::new(0);
     for (index, (_, command)) in commands.iter().enumerate() {

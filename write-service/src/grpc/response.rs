@@ -62,7 +62,11 @@ impl FromApplied for write::TransferResponse {
         Self {
             write: Some(metadata(&applied)),
             source_account: Some(account(&applied.first, labels)),
-            destination_account: applied.second.as_ref().map(|side| account(side, labels)),
+            destination_account: applied
+                .second
+                .as_ref()
+                .filter(|side| side.is_shown)
+                .map(|side| account(side, labels)),
             transaction: transaction(&applied.first),
         }
     }

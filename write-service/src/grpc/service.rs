@@ -3,22 +3,28 @@
 
 use std::{sync::Arc, time::Instant};
 
+use access::{Access, Caller};
 use futures::stream::BoxStream;
 use ledger::{AccountId, Command, RequestId};
 use proto::write::{self, write_service_server::WriteService};
-use service_kit::{deadline::Deadline, error_details::ErrorStatus, log_limit::LogLimit};
+use service_kit::{
+    deadline::Deadline,
+    error_details::{Applied as WasApplied, ErrorStatus},
+    log_limit::LogLimit,
+};
 use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{
+    permission::Permission,
     request::{self, IntoCommand},
     response::{FromApplied, Labels},
-    status::{error_status, invalid},
+    status::{denied, error_status, invalid},
 };
 use crate::{
     answer::{Applied, CommandError},
     metrics::{CommandLabels, Metrics},
-    queue::{Caller, CommandQueue, Lane, Origin, Outstanding, Place, Work},
+    queue::{CommandQueue, Lane, Origin, Outstanding, Party, Place, Work},
     safety::Safety,
 };
 
@@ -32,6 +38,7 @@ const TRACEPARENT_BYTES_MAX: usize = 55;
 #[derive(Debug, Clone)]
 pub struct Writer {
     pub(crate) queue: CommandQueue,
+    pub(crate) access: Access,
     pub(crate) amount_max: i64,
     pub(crate) safety: watch::Receiver<Safety>,
     pub(crate) draining: tokio_util::sync::CancellationToken,
@@ -61,17 +68,22 @@ impl Writer {
         request: Request<Q>,
     ) -> Result<Response<R>, Status>
     where
-        Q: IntoCommand + Default + PartialEq,
+        Q: IntoCommand + Permission + Default + PartialEq,
         R: FromApplied,
     {
         let deadline = Deadline::of(&request).map(Deadline::at);
-        let origin = origin(&request, None);
-        let command = request::command(request.into_inner(), self.amount_max);
+        let origin = origin(&request, &self.caller(&request).map_err(|refused| *refused)?, None);
+        let asked = request.into_inner();
+        let command = if asked.may_be_permitted(&origin.reach) {
+            request::command(asked, self.amount_max).map_err(|wrong| invalid(&wrong))
+        } else {
+            Err(denied())
+        };
         let call = Call::begin(rpc, command.as_ref().ok());
         let answer = match command {
             Ok(command) => {
                 let named = Named::of(&command);
-                match self.queue.places(origin.caller, 1) {
+                match self.queue.places(origin.party, 1) {
                     Ok(places) => {
                         let submitted = self.submit(Work::Command(command), origin, places);
                         answer_one(submitted, &named, deadline).await
@@ -79,12 +91,17 @@ impl Writer {
                     Err(refusal) => Err(named.status(&refusal)),
                 }
             }
-            Err(wrong) => Err(invalid(&wrong)),
+            Err(refused) => Err(refused),
         };
         self.finish(call, &answer);
         answer
             .map(|applied| Response::new(R::from_applied(applied, Labels::Shown)))
             .map_err(ErrorStatus::into_status)
+    }
+
+    /// Who sent a request.
+    pub(super) fn caller<Q>(&self, request: &Request<Q>) -> Result<Caller, Box<ErrorStatus>> {
+        self.access.caller(request).map_err(|refused| Box::new(refused.applied(WasApplied::No)))
     }
 
     /// Queues work, unless the service takes none now.
@@ -205,11 +222,16 @@ pub(super) async fn answer_one(
 }
 
 /// Where a call comes from, to be stored with its events.
-pub(super) fn origin<Q>(request: &Request<Q>, lane: Option<Lane>) -> Origin {
+pub(super) fn origin<Q>(request: &Request<Q>, caller: &Caller, lane: Option<Lane>) -> Origin {
     let value = request.metadata().get(TRACEPARENT);
     let fits = value.filter(|value| value.len() <= TRACEPARENT_BYTES_MAX);
-    let trace_context = fits.map(|value| value.as_bytes().to_vec());
-    Origin { caller: Caller::at(request.remote_addr()), actor: None, trace_context, lane }
+    Origin {
+        party: Party::of(caller.actor(), request.remote_addr()),
+        actor: caller.actor().map(str::to_owned),
+        reach: caller.reach().clone(),
+        trace_context: fits.map(|value| value.as_bytes().to_vec()),
+        lane,
+    }
 }
 
 #[tonic::async_trait]
@@ -291,6 +313,7 @@ impl WriteService for Writer {
         &self,
         request: Request<Streaming<write::ExecuteStreamRequest>>,
     ) -> Result<Response<Self::ExecuteStreamStream>, Status> {
-        Ok(Response::new(self.clone().stream(request)))
+        let caller = self.caller(&request).map_err(|refused| *refused)?;
+        Ok(Response::new(self.clone().stream(request, &caller)))
     }
 }

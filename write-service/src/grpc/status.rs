@@ -45,6 +45,7 @@ pub(crate) fn error_status(
         CommandError::RequestIdReused => {
             ErrorStatus::new(Code::AlreadyExists, "REQUEST_ID_REUSED", text).applied(Applied::No)
         }
+        CommandError::AccessDenied => denied(),
         CommandError::Overloaded | CommandError::OverShare => no_place(error),
         CommandError::ShuttingDown => shutting_down(),
         CommandError::DeadlineBeforeStart => {
@@ -82,6 +83,11 @@ pub(crate) fn error_status(
             ErrorStatus::new(Code::DataLoss, "LEDGER_CORRUPT", text).applied(Applied::No)
         }
     }
+}
+
+/// The caller has no right to an account, or there is none: that is not told apart, and nothing is kept of it.
+pub(crate) fn denied() -> ErrorStatus {
+    access::denied().applied(Applied::No)
 }
 
 /// Too many commands are waiting, of all callers or of this one.

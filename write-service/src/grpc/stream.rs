@@ -1,12 +1,15 @@
 //! `ExecuteStream`: many commands outstanding, each answered by itself, in the order they came in.
 
+use access::{Caller, expired};
 use futures::{
     FutureExt, StreamExt,
     future::BoxFuture,
     stream::{self, BoxStream},
 };
 use proto::write::{ExecuteStreamRequest, ExecuteStreamResponse};
-use service_kit::{deadline::Deadline, transport_errors::Side};
+use service_kit::{
+    clock::Clock, deadline::Deadline, error_details::Applied, transport_errors::Side,
+};
 use tokio::time::Instant;
 use tonic::{Request, Status, Streaming};
 
@@ -30,6 +33,8 @@ struct Incoming {
     commands: Streaming<ExecuteStreamRequest>,
     origin: Origin,
     deadline: Option<Instant>,
+    /// When the caller's credential ends.
+    until: Option<Instant>,
     has_ended: bool,
 }
 
@@ -38,11 +43,13 @@ impl Writer {
     pub(super) fn stream(
         self,
         request: Request<Streaming<ExecuteStreamRequest>>,
+        caller: &Caller,
     ) -> BoxStream<'static, Result<ExecuteStreamResponse, Status>> {
         let deadline = Deadline::of(&request).map(Deadline::at);
-        let origin = origin(&request, Some(Lane::new()));
-        let commands = request.into_inner();
-        let incoming = Incoming { writer: self, commands, origin, deadline, has_ended: false };
+        let origin = origin(&request, caller, Some(Lane::new()));
+        let (commands, until) = (request.into_inner(), caller.until().and_then(instant));
+        let incoming =
+            Incoming { writer: self, commands, origin, deadline, until, has_ended: false };
         let answers = stream::unfold(incoming, async |mut incoming| {
             let answer = incoming.next().await?;
             Some((answer, incoming))
@@ -61,6 +68,7 @@ impl Incoming {
         let message = tokio::select! {
             biased;
             () = draining.cancelled() => Err(shutting_down().into_status()),
+            () = passed(self.until) => Err(expired().applied(Applied::No).into_status()),
             message = self.commands.message() => message.map_err(|status| Side::Write.map(status)),
         };
         match message {
@@ -74,7 +82,8 @@ impl Incoming {
     }
 
     async fn queue(&self, request: ExecuteStreamRequest) -> Answer {
-        let (kind, command) = any_command(request.command, self.writer.amount_max);
+        let (kind, command) =
+            any_command(request.command, self.writer.amount_max, &self.origin.reach);
         let call = Call::begin(kind.rpc, command.as_ref().ok());
         let submitted = match command {
             Ok(command) => {
@@ -84,7 +93,7 @@ impl Incoming {
                     self.writer.submit(Work::Command(command), self.origin.clone(), place);
                 Ok((named, submitted))
             }
-            Err(wrong) => Err(wrong),
+            Err(refused) => Err(refused),
         };
         let (writer, deadline) = (self.writer.clone(), self.deadline);
         async move {
@@ -93,5 +102,18 @@ impl Incoming {
             Ok(ExecuteStreamResponse { result: Some(kind.result(answer)) })
         }
         .boxed()
+    }
+}
+
+/// A time in seconds since 1970 on the clock that waits; nothing if it is too far away to wait for.
+fn instant(until: u64) -> Option<Instant> {
+    let now = Clock::system().now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Instant::now().checked_add(std::time::Duration::from_secs(until).saturating_sub(now))
+}
+
+async fn passed(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }

@@ -4,16 +4,16 @@ use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::mpsc;
 
-use super::{Ticket, places::Caller};
+use super::{Ticket, places::Party};
 
 /// What has come and was not taken yet.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     receiver: mpsc::Receiver<Ticket>,
     /// Of each caller who waits, the oldest first.
-    waiting: HashMap<Caller, VecDeque<Ticket>>,
+    waiting: HashMap<Party, VecDeque<Ticket>>,
     /// All who wait, next first.
-    turns: VecDeque<Caller>,
+    turns: VecDeque<Party>,
 }
 
 impl Arrivals {
@@ -43,22 +43,22 @@ impl Arrivals {
     }
 
     fn line_up(&mut self, ticket: Ticket) {
-        let caller = ticket.origin.caller;
-        let line = self.waiting.entry(caller).or_default();
+        let party = ticket.origin.party;
+        let line = self.waiting.entry(party).or_default();
         if line.is_empty() {
-            self.turns.push_back(caller);
+            self.turns.push_back(party);
         }
         line.push_back(ticket);
     }
 
     fn next(&mut self) -> Option<Ticket> {
-        let caller = self.turns.pop_front()?;
-        let line = self.waiting.get_mut(&caller)?;
+        let party = self.turns.pop_front()?;
+        let line = self.waiting.get_mut(&party)?;
         let ticket = line.pop_front();
         if line.is_empty() {
-            self.waiting.remove(&caller);
+            self.waiting.remove(&party);
         } else {
-            self.turns.push_back(caller);
+            self.turns.push_back(party);
         }
         ticket
     }
@@ -66,6 +66,7 @@ impl Arrivals {
 
 #[cfg(test)]
 mod tests {
+    use access::Reach;
     use ledger::{AccountId, Command, Operation, RequestId};
 
     use super::*;
@@ -73,15 +74,21 @@ mod tests {
 
     /// A command of a caller, told by its account's name.
     fn submit(queue: &CommandQueue, port: u16, name: &str) -> Outstanding {
-        let caller = Caller::at(Some(([127, 0, 0, 1], port).into()));
+        let party = Party::of(None, Some(([127, 0, 0, 1], port).into()));
         let command = Command {
             request_id: RequestId::new(uuid::Uuid::new_v4()).unwrap(),
             account_id: AccountId::new(name).unwrap(),
             expected_version: None,
             operation: Operation::CloseAccount,
         };
-        let origin = Origin { caller, ..Origin::default() };
-        let places = queue.places(caller, 1).unwrap();
+        let origin = Origin {
+            party,
+            actor: None,
+            reach: Reach::everything(),
+            trace_context: None,
+            lane: None,
+        };
+        let places = queue.places(party, 1).unwrap();
         queue.submit(Work::Command(command), origin, places).unwrap()
     }
 

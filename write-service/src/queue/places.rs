@@ -2,8 +2,9 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher, RandomState},
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
 use crate::answer::CommandError;
@@ -11,14 +12,19 @@ use crate::answer::CommandError;
 /// The part of all places that is kept for callers who have less than their share.
 const KEPT_FOR_OTHERS: usize = 8;
 
-/// Who sends commands. What shares a connection shares its turns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Caller(Option<SocketAddr>);
+/// Who takes turns: a caller who said who it is, or whatever comes over one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Party(u64);
 
-impl Caller {
-    /// Whoever is at the other end of a connection.
-    pub(crate) fn at(addr: Option<SocketAddr>) -> Self {
-        Self(addr)
+impl Party {
+    /// Of a call. Two that come to the same number share their turns, which harms nobody much.
+    pub(crate) fn of(actor: Option<&str>, addr: Option<SocketAddr>) -> Self {
+        /// Nobody outside can know which names come to the same number.
+        static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self(match actor {
+            Some(actor) => SEED.hash_one(actor),
+            None => SEED.hash_one(addr),
+        })
     }
 }
 
@@ -33,7 +39,7 @@ pub(super) struct Hall {
 struct Taken {
     all: usize,
     /// Of those who have any.
-    by_caller: HashMap<Caller, usize>,
+    by_party: HashMap<Party, usize>,
 }
 
 impl Hall {
@@ -46,30 +52,30 @@ impl Hall {
     ///
     /// # Errors
     /// [`CommandError::Overloaded`], [`CommandError::OverShare`].
-    pub(super) fn take(&self, caller: Caller, count: usize) -> Result<Places, CommandError> {
+    pub(super) fn take(&self, party: Party, count: usize) -> Result<Places, CommandError> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let free = (self.places - taken.all).checked_sub(count).ok_or(CommandError::Overloaded)?;
-        let callers = taken.by_caller.len();
-        let has = taken.by_caller.entry(caller).or_default();
+        let parties = taken.by_party.len();
+        let has = taken.by_party.entry(party).or_default();
         if free < self.places / KEPT_FOR_OTHERS {
-            let callers = if *has == 0 { callers + 1 } else { callers };
-            if *has + count > self.places / (callers + 1) {
+            let parties = if *has == 0 { parties + 1 } else { parties };
+            if *has + count > self.places / (parties + 1) {
                 if *has == 0 {
-                    taken.by_caller.remove(&caller);
+                    taken.by_party.remove(&party);
                 }
                 return Err(CommandError::OverShare);
             }
         }
         *has += count;
         taken.all += count;
-        Ok(Places { caller, count, taken: self.taken.clone() })
+        Ok(Places { party, count, taken: self.taken.clone() })
     }
 }
 
 /// Places for commands that wait, until they are dropped.
 #[derive(Debug)]
 pub(crate) struct Places {
-    caller: Caller,
+    party: Party,
     count: usize,
     taken: Arc<Mutex<Taken>>,
 }
@@ -86,10 +92,10 @@ impl Drop for Places {
     fn drop(&mut self) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.all -= self.count;
-        if let Some(has) = taken.by_caller.get_mut(&self.caller) {
+        if let Some(has) = taken.by_party.get_mut(&self.party) {
             *has -= self.count;
             if *has == 0 {
-                taken.by_caller.remove(&self.caller);
+                taken.by_party.remove(&self.party);
             }
         }
     }
@@ -99,34 +105,45 @@ impl Drop for Places {
 mod tests {
     use super::*;
 
-    fn caller(port: u16) -> Caller {
-        Caller::at(Some(SocketAddr::from(([127, 0, 0, 1], port))))
+    fn party(port: u16) -> Party {
+        Party::of(None, Some(SocketAddr::from(([127, 0, 0, 1], port))))
     }
 
     #[test]
     fn who_has_the_most_leaves_room_for_others() {
         let hall = Hall::new(80);
-        let greedy: Vec<_> = (0..200).map_while(|_| hall.take(caller(1), 1).ok()).collect();
+        let greedy: Vec<_> = (0..200).map_while(|_| hall.take(party(1), 1).ok()).collect();
         assert_eq!(greedy.len(), 70);
-        assert!(matches!(hall.take(caller(1), 1), Err(CommandError::OverShare)));
+        assert!(matches!(hall.take(party(1), 1), Err(CommandError::OverShare)));
         let others: Vec<_> =
-            (2..=11).map(|port| hall.take(caller(port), 1).expect("has none yet")).collect();
-        assert!(matches!(hall.take(caller(12), 1), Err(CommandError::Overloaded)));
+            (2..=11).map(|port| hall.take(party(port), 1).expect("has none yet")).collect();
+        assert!(matches!(hall.take(party(12), 1), Err(CommandError::Overloaded)));
         drop((greedy, others));
-        assert!(hall.take(caller(1), 70).is_ok());
-        assert!(hall.taken.lock().unwrap().by_caller.is_empty(), "who has none is not remembered");
+        assert!(hall.take(party(1), 70).is_ok());
+        assert!(hall.taken.lock().unwrap().by_party.is_empty(), "who has none is not remembered");
+    }
+
+    #[test]
+    fn who_is_known_is_one_party_however_many_connections_it_has() {
+        let addr = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!(
+            Party::of(Some("token:alice"), addr(1)),
+            Party::of(Some("token:alice"), addr(2))
+        );
+        assert_ne!(Party::of(Some("token:alice"), addr(1)), Party::of(Some("token:bob"), addr(1)));
+        assert_ne!(Party::of(None, addr(1)), Party::of(None, addr(2)));
     }
 
     #[test]
     fn places_are_taken_all_or_none_and_each_is_given_back_once() {
         let hall = Hall::new(5);
-        let mut four = hall.take(caller(1), 4).unwrap();
-        assert!(matches!(hall.take(caller(1), 2), Err(CommandError::Overloaded)));
+        let mut four = hall.take(party(1), 4).unwrap();
+        assert!(matches!(hall.take(party(1), 2), Err(CommandError::Overloaded)));
         let one = four.take_one().unwrap();
         drop(four);
         assert_eq!(hall.taken.lock().unwrap().all, 1);
         drop(one);
         assert_eq!(hall.taken.lock().unwrap().all, 0);
-        assert!(hall.take(caller(1), 0).unwrap().take_one().is_none());
+        assert!(hall.take(party(1), 0).unwrap().take_one().is_none());
     }
 }

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use access::Reach;
 use event_store::{
     Appended, Attempt, AttemptMark, BatchExtent, EventData, EventRow, Head, ShardPart,
 };
@@ -13,7 +14,10 @@ use ledger::{
     Rejection, RequestId, Shard, ShardCount, Timestamp, decide, event::RejectedCommand, evolve,
 };
 
-use super::accounts::{AccountCache, CachedAccount, Slot};
+use super::{
+    accounts::{AccountCache, CachedAccount, Slot},
+    permission::{own_side, own_sides},
+};
 use crate::{
     answer::{Applied, CommandError, Side},
     queue::{Origin, Ticket, Work, key_command},
@@ -93,6 +97,29 @@ impl Touched {
             destination: self.destination.as_ref().map(|cached| &cached.account),
         };
         decide(accounts, command)
+    }
+
+    /// As [`Touched::decide`], for a caller with this reach. Of a payee who is none of its business a payer learns only whether
+    /// he was paid: first the payer's own side is judged, as if the money left the ledger; what then stands against the payee
+    /// is one refusal, whatever it is.
+    ///
+    /// # Errors
+    /// The rejection; nothing if the caller may not know it.
+    fn decide_for(&self, command: &Command, reach: &Reach) -> Result<Decision, Option<Rejection>> {
+        let sees_payee = reach.is_everything()
+            || self
+                .destination
+                .as_ref()
+                .is_some_and(|payee| reach.includes(&payee.account.opening));
+        let own_side = if sees_payee { None } else { own_side(command) };
+        match own_side {
+            Some(own_side) => {
+                let account = self.account.as_ref().map(|cached| &cached.account);
+                decide(Accounts { account, destination: None }, &own_side).map_err(Some)?;
+                self.decide(command).map_err(|_| None)
+            }
+            None => self.decide(command).map_err(Some),
+        }
     }
 
     /// Whether a refusal is kept in the log. One that rests on another shard, whose head the append does not compare, is not.
@@ -179,7 +206,11 @@ impl Batch {
         tentative: &mut Tentative<'_>,
     ) -> Result<(), Option<CommandError>> {
         let touched = Touched::of(command, tentative);
-        let decision = touched.decide(command);
+        let decision = match touched.decide_for(command, &ticket.origin.reach) {
+            Ok(decision) => Ok(decision),
+            Err(Some(rejection)) => Err(rejection),
+            Err(None) => return Err(Some(CommandError::AccessDenied)),
+        };
         if let Err(rejection) = decision.as_ref()
             && !touched.keeps(rejection)
         {
@@ -189,7 +220,8 @@ impl Batch {
         if !ticket.claim.take() {
             return Err(None);
         }
-        let about = About { request_id: Some(command.request_id), origin: Some(&ticket.origin) };
+        let about =
+            About { request_id: Some(command.request_id), is_first: true, origin: &ticket.origin };
         match (decision, touched.account.clone()) {
             (Ok(decision), _) => self.accept(command, decision, touched, about, tentative),
             (Err(rejection), Some(account)) => {
@@ -215,31 +247,54 @@ impl Batch {
             undo: self.undo.len(),
             parts: self.parts.iter().map(|(shard, part)| (*shard, part.size())).collect(),
         };
+        // As with a single transfer; or which command is refused would tell of payees, at no cost.
+        let own_side = own_sides(commands, &ticket.origin.reach, tentative.accounts);
+        if let Some(own_side) = &own_side {
+            let refused = self.try_all(own_side, &ticket.origin, tentative);
+            self.go_back(&beginning, tentative.accounts);
+            refused.map_err(Some)?;
+        }
+        if let Err(refusal) = self.try_all(commands, &ticket.origin, tentative) {
+            self.go_back(&beginning, tentative.accounts);
+            return Err(Some(if own_side.is_some() {
+                CommandError::AccessDenied
+            } else {
+                refusal
+            }));
+        }
+        if !ticket.claim.take() {
+            self.go_back(&beginning, tentative.accounts);
+            return Err(None);
+        }
+        self.mark_atomic(&beginning, key_command(commands));
+        Ok(())
+    }
+
+    /// Decides commands until one is refused.
+    ///
+    /// # Errors
+    /// [`CommandError::BatchRefused`]; what was decided before is still there.
+    fn try_all(
+        &mut self,
+        commands: &[Command],
+        origin: &Origin,
+        tentative: &mut Tentative<'_>,
+    ) -> Result<(), CommandError> {
         let key = key_command(commands);
         for (index, command) in commands.iter().enumerate() {
             let touched = Touched::of(command, tentative);
-            match touched.decide(command) {
-                Ok(decision) => {
-                    let request_id = (index == key).then_some(command.request_id);
-                    let about = About { request_id, origin: Some(&ticket.origin) };
-                    self.accept(command, decision, touched, about, tentative);
-                }
-                Err(rejection) => {
-                    self.go_back(beginning, tentative.accounts);
-                    return Err(Some(CommandError::BatchRefused { index, rejection }));
-                }
-            }
+            let decision = touched.decide(command);
+            let decision =
+                decision.map_err(|rejection| CommandError::BatchRefused { index, rejection })?;
+            let request_id = (index == key).then_some(command.request_id);
+            let about = About { request_id, is_first: true, origin };
+            self.accept(command, decision, touched, about, tentative);
         }
-        if !ticket.claim.take() {
-            self.go_back(beginning, tentative.accounts);
-            return Err(None);
-        }
-        self.mark_atomic(&beginning, key);
         Ok(())
     }
 
     /// Makes everything what it was.
-    fn go_back(&mut self, beginning: Beginning, accounts: &mut AccountCache) {
+    fn go_back(&mut self, beginning: &Beginning, accounts: &mut AccountCache) {
         self.commands.truncate(beginning.commands);
         undo(self.undo.drain(beginning.undo..), accounts);
         self.parts.retain(|shard, part| match beginning.parts.get(shard) {
@@ -294,7 +349,7 @@ impl Batch {
         let first = self.add(shard, account, decision.event, about, peer, tentative);
         let second = match (decision.destination_event, destination) {
             (Some(event), Some(cached)) => {
-                let about = About { request_id: None, origin: None };
+                let about = About { request_id: None, is_first: false, ..about };
                 let peer = Some((shard, position));
                 Some(self.add(cached.shard, cached, event, about, peer, tentative))
             }
@@ -370,8 +425,8 @@ impl Batch {
                 state: cached.account.state,
                 request_id: about.request_id,
                 peer,
-                actor: about.origin.and_then(|origin| origin.actor.clone()),
-                trace_context: about.origin.and_then(|origin| origin.trace_context.clone()),
+                actor: about.origin.actor.clone(),
+                trace_context: about.is_first.then(|| about.origin.trace_context.clone()).flatten(),
             }
             .into_row(),
         );
@@ -402,11 +457,13 @@ impl Batch {
     }
 }
 
-/// What a command's first row says beside its event.
+/// What a row says beside its event.
 #[derive(Clone, Copy)]
 struct About<'a> {
     request_id: Option<RequestId>,
-    origin: Option<&'a Origin>,
+    /// Whether it is its command's first: the trace stands only there, the actor everywhere.
+    is_first: bool,
+    origin: &'a Origin,
 }
 
 /// Makes accounts what they were, from the last change to the first.
@@ -492,6 +549,7 @@ impl DecidedSide {
             opening: cached.account.opening,
             state: cached.account.state,
             event,
+            is_shown: true,
         }
     }
 }

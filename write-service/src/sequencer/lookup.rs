@@ -3,13 +3,18 @@
 use std::collections::HashMap;
 
 use event_store::{Error, Head, StoredOutcome};
-use ledger::{RequestId, Shard};
+use ledger::{AccountId, RequestId, Shard};
 use tokio::time::Instant;
 
 use super::{
-    Pending, Sequencer, held::Looked, reading::Reading, recovery::SUSPICIOUS_FOR, settle::Trouble,
+    Pending, Sequencer, accounts::Slot, held::Looked, reading::Reading, recovery::SUSPICIOUS_FOR,
+    settle::Trouble,
 };
-use crate::{answer::CommandError, queue::Ticket, replay::stored_answer};
+use crate::{
+    answer::CommandError,
+    queue::Ticket,
+    replay::{Told, stored_answer},
+};
 
 /// Most commands that one look serves.
 const COMMANDS_MAX: usize = 1024;
@@ -156,8 +161,18 @@ impl Sequencer {
             return self.refuse(pending, CommandError::LedgerUnavailable);
         };
         let log = (identity.log_id, identity.shards);
-        let answer = |ticket: Ticket, replayed| {
-            let answer = stored_answer(&ticket.work, stored, log, replayed);
+        let accounts = &mut self.accounts;
+        let mut answer = |ticket: Ticket, replayed| {
+            let reach = &ticket.origin.reach;
+            // Whoever is not known to be the caller's business is not: it is in memory, because the command was decided or denied.
+            let sees = |id: &AccountId| {
+                accounts
+                    .get(id)
+                    .and_then(Slot::cached)
+                    .is_some_and(|it| reach.includes(&it.account.opening))
+            };
+            let told = Told { reach, sees };
+            let answer = stored_answer(&ticket.work, stored, log, replayed, told);
             ticket.answer(answer);
         };
         let waiting = match pending.held {

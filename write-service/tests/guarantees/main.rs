@@ -6,6 +6,7 @@
     reason = "a test says where it failed by failing there; and a handful of futures and errors may be large"
 )]
 
+mod access;
 mod acknowledged;
 mod batches;
 mod errors;

@@ -1,5 +1,6 @@
 //! What the tests share: a log of one's own, services on it, calls, a proxy that loses answers, and the judge.
 
+pub(crate) mod access;
 pub(crate) mod admin;
 pub(crate) mod answer;
 pub(crate) mod batch;

@@ -7,10 +7,12 @@ use proto::write::{
     BatchMode, Command, ExecuteBatchRequest, write_service_client::WriteServiceClient,
 };
 use serde_json::{Value, json};
-use tonic::{Request, Status, transport::Channel};
+use tonic::{Request, Status};
 
 use crate::{
-    call::{Patience, WriteArgs, answer_of, channel, deliver, own_words, shown_command},
+    call::{
+        Connection, Patience, WriteArgs, answer_of, channel, deliver, own_words, shown_command,
+    },
     command::json_line::{Ended, JsonLine},
     contract::Contract,
     failure::{Failure, REFUSED, UNAVAILABLE},
@@ -57,7 +59,7 @@ pub(super) async fn send(
 
 impl Sending {
     /// Ends with the first batch that is not answered: what comes after it may be on the same accounts.
-    async fn send_all(&mut self, client: &WriteServiceClient<Channel>, patience: Patience) {
+    async fn send_all(&mut self, client: &WriteServiceClient<Connection>, patience: Patience) {
         let mut rest = self.items.as_mut_slice();
         while !rest.is_empty() {
             let (batch, after) = rest.split_at_mut(batch_len(rest));
@@ -143,7 +145,7 @@ fn batch_len(items: &[Item]) -> usize {
 
 /// Sends those of a batch that are open; an error if one still is.
 async fn send_open(
-    mut client: WriteServiceClient<Channel>,
+    mut client: WriteServiceClient<Connection>,
     patience: Patience,
     batch: &RefCell<(&mut [Item], &mut String)>,
 ) -> Result<(), Status> {

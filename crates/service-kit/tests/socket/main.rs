@@ -6,3 +6,4 @@ mod raw;
 mod refusals;
 mod rubbish;
 mod stopping;
+mod tls;

@@ -29,6 +29,12 @@ impl Admin {
         self.connection.client.batch_execute(sql).await.unwrap();
     }
 
+    /// The first column of every row.
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<Option<String>> {
+        let rows = self.connection.client.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         self.connection.client.query_one(sql, &[]).await.unwrap().get(0)
     }

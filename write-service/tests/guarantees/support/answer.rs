@@ -136,7 +136,7 @@ impl From<write::TransferResponse> for Done {
         Self {
             write: response.write.unwrap(),
             account: response.source_account.unwrap(),
-            destination: Some(response.destination_account.unwrap()),
+            destination: response.destination_account,
             transaction: response.transaction,
         }
     }

@@ -69,7 +69,7 @@ impl Client {
     }
 }
 
-fn answer_of(result: CommandResult) -> Answer {
+pub(crate) fn answer_of(result: CommandResult) -> Answer {
     Ok(match result.outcome.unwrap() {
         Outcome::OpenAccount(response) => response.into(),
         Outcome::Deposit(response) => response.into(),

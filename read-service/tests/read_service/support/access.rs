@@ -1,0 +1,136 @@
+//! A service that asks who calls, and callers of every kind.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+use dev_credentials::{Authority, Pair, TokenIssuer};
+use proto::read::read_service_client::ReadServiceClient;
+use read_service::{Config, ServeError, serve};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus as Serving;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::in_time;
+
+/// What a test's client certificates may do.
+const RIGHTS: &str = r#"{"callers": [
+    {"certificate": "uri:spiffe://example/operator", "scope": "read admin", "accounts": "*"},
+    {"certificate": "subject:CN=teller,O=Example", "scope": "read", "owners": ["acme"]}
+]}"#;
+
+/// A service with TLS that takes tokens and certificates.
+pub(crate) struct Guarded {
+    addr: SocketAddr,
+    pub(crate) issuer: TokenIssuer,
+    pub(crate) authority: Authority,
+    _running: JoinSet<Result<(), ServeError>>,
+}
+
+/// What is shown at the gate.
+pub(crate) enum Shown {
+    Nothing,
+    /// The whole header `authorization`.
+    Header(String),
+    Certificate(Pair),
+}
+
+impl Guarded {
+    /// Serves, and is ready.
+    pub(crate) async fn start(redis_url: &str) -> Self {
+        let (authority, issuer) = (Authority::new(), TokenIssuer::new());
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        let (server, rights) = (authority.server(), authority.path("rights.json"));
+        std::fs::write(&rights, RIGHTS).unwrap();
+        let flags = [
+            ("--redis-url", redis_url.to_owned()),
+            ("--metrics-addr", "127.0.0.1:0".to_owned()),
+            ("--grpc-tls-cert-file", text(server.cert)),
+            ("--grpc-tls-key-file", text(server.key)),
+            ("--grpc-tls-client-ca-file", text(authority.ca_file())),
+            ("--grpc-tls-client-certificates", "optional".to_owned()),
+            ("--access-certificates-file", text(rights)),
+        ];
+        let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+        let words =
+            std::iter::once("read-service".to_owned()).chain(flags).chain(issuer.settings());
+        let config = Config::try_parse_from(words).unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut running = JoinSet::new();
+        running.spawn(serve(listener, config, CancellationToken::new()));
+        let service = Self { addr, issuer, authority, _running: running };
+        service.until_serving().await;
+        service
+    }
+
+    /// Health is open to everybody.
+    async fn until_serving(&self) {
+        let mut health = HealthClient::new(self.channel(&Shown::Nothing).await);
+        let asked = HealthCheckRequest { service: String::new() };
+        let mut watch = health.watch(asked).await.unwrap().into_inner();
+        in_time(async {
+            while watch.message().await.unwrap().unwrap().status() != Serving::Serving {}
+        })
+        .await;
+    }
+
+    pub(crate) fn shown(&self, more: &Value) -> Shown {
+        Shown::Header(format!("Bearer {}", self.issuer.token("teller", more)))
+    }
+
+    pub(crate) async fn caller(&self, more: &Value) -> GuardedClient {
+        self.client(&self.shown(more)).await
+    }
+
+    async fn channel(&self, shown: &Shown) -> Channel {
+        let read = |path| std::fs::read(path).unwrap();
+        let ca = Certificate::from_pem(read(self.authority.ca_file()));
+        let mut tls = ClientTlsConfig::new().ca_certificate(ca);
+        if let Shown::Certificate(Pair { cert, key }) = shown {
+            tls = tls.identity(Identity::from_pem(read(cert.clone()), read(key.clone())));
+        }
+        let endpoint = Endpoint::from_shared(format!("https://{}", self.addr)).unwrap();
+        in_time(endpoint.tls_config(tls).unwrap().connect()).await.unwrap()
+    }
+
+    pub(crate) async fn client(&self, shown: &Shown) -> GuardedClient {
+        let header = match shown {
+            Shown::Header(header) => Some(header.parse().unwrap()),
+            Shown::Nothing | Shown::Certificate(_) => None,
+        };
+        GuardedClient { client: ReadServiceClient::new(self.channel(shown).await), header }
+    }
+}
+
+/// A caller with its credential.
+#[derive(Clone)]
+pub(crate) struct GuardedClient {
+    pub(crate) client: ReadServiceClient<Channel>,
+    header: Option<AsciiMetadataValue>,
+}
+
+impl GuardedClient {
+    pub(crate) fn request<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        if let Some(header) = &self.header {
+            request.metadata_mut().insert("authorization", header.clone());
+        }
+        request
+    }
+}
+
+/// A refusal as a caller could compare it with another: everything of it.
+pub(crate) fn said<T: std::fmt::Debug>(
+    answer: Result<T, Status>,
+) -> (tonic::Code, String, Vec<u8>) {
+    let status = answer.unwrap_err();
+    (status.code(), status.message().to_owned(), status.details().to_vec())
+}

@@ -1,0 +1,278 @@
+//! Who may do what: every method, every kind of caller. What must stay hidden is in `hiding`, what is kept in `kept`.
+
+use std::collections::BTreeSet;
+
+use dev_credentials::{TokenIssuer, claims, now};
+use prost::Message;
+use proto::write::BatchMode;
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use crate::support::{
+    access::{Guarded, GuardedClient, Shown},
+    *,
+};
+
+mod hiding;
+mod kept;
+
+/// The rpcs of the service, from the contract itself.
+fn methods() -> BTreeSet<String> {
+    let set = prost_types::FileDescriptorSet::decode(proto::WRITE_FILE_DESCRIPTOR_SET).unwrap();
+    let services = set.file.iter().flat_map(|file| &file.service);
+    services.flat_map(|service| &service.method).map(|method| method.name().to_owned()).collect()
+}
+
+/// Calls a method for an account.
+async fn call(client: &GuardedClient, method: &str, account: &str) -> Result<(), Status> {
+    let one = match method {
+        "OpenAccount" => open_for(account, "acme"),
+        "Deposit" => deposit(account, 5),
+        "Withdraw" => withdraw(account, 5),
+        "PayBill" => pay_bill(account, 5),
+        "Transfer" => transfer(account, "payee", 5),
+        "SetOverdraftLimit" => set_limit(account, 5),
+        "FreezeAccount" => freeze(account),
+        "UnfreezeAccount" => unfreeze(account),
+        "CloseAccount" => close(account),
+        "ExecuteBatch" => {
+            let atomic =
+                client.batch(BatchMode::Atomic, Some(Uuid::now_v7()), vec![deposit(account, 5)]);
+            atomic.await?;
+            let results = client.batch(BatchMode::Independent, None, vec![deposit(account, 5)]);
+            return only(results.await?);
+        }
+        "ExecuteStream" => return only(client.stream(vec![deposit(account, 5)]).await?),
+        other => panic!("{other} has no test of who may call it"),
+    };
+    client.send(one).await.map(|_| ())
+}
+
+/// The answer to the only command.
+fn only(answers: Vec<Answer>) -> Result<(), Status> {
+    match answers.into_iter().next().unwrap() {
+        Ok(_) => Ok(()),
+        Err(Refusal { code, message, .. }) => Err(Status::new(code, message)),
+    }
+}
+
+/// Makes an account of `acme` on which a method succeeds.
+async fn prepare(operator: &GuardedClient, method: &str, account: &str) {
+    if method == "OpenAccount" {
+        return;
+    }
+    operator.done(open_for(account, "acme")).await;
+    match method {
+        "CloseAccount" => {}
+        "UnfreezeAccount" => drop(operator.done(freeze(account)).await),
+        _ => drop(operator.done(deposit(account, 100)).await),
+    }
+}
+
+fn open_for(account: &str, owner: &str) -> Call {
+    let Call::OpenAccount(request) = open(account) else { unreachable!() };
+    Call::OpenAccount(proto::write::OpenAccountRequest { owner_id: owner.to_owned(), ..request })
+}
+
+/// Whom nobody knows, and what each gets.
+fn strangers(issuer: &TokenIssuer) -> Vec<(&'static str, Shown, &'static str)> {
+    let everything = json!({"scope": "write", "accounts": "*"});
+    let with = |key: &str, value: Value| {
+        let mut more = everything.clone();
+        more[key] = value;
+        issuer.sign(&claims("teller", &more))
+    };
+    let good = with("aud", json!(dev_credentials::AUDIENCE));
+    let cut = good.rsplit_once('.').unwrap().0;
+    let bearer = |token: String| Shown::Header(format!("Bearer {token}"));
+    vec![
+        ("nothing", Shown::Nothing, "CREDENTIALS_MISSING"),
+        ("another scheme", Shown::Header("Basic dTpw".into()), "CREDENTIALS_MISSING"),
+        ("no token", Shown::Header("Bearer ".into()), "CREDENTIALS_MISSING"),
+        ("half a token", bearer(cut.to_owned()), "CREDENTIALS_MISSING"),
+        ("rubbish", bearer("rubbish".to_owned()), "CREDENTIALS_MISSING"),
+        ("bad signature", bearer(format!("{cut}.{}", "A".repeat(86))), "TOKEN_INVALID"),
+        (
+            "other issuer's key",
+            bearer(TokenIssuer::new().sign(&claims("t", &everything))),
+            "TOKEN_INVALID",
+        ),
+        ("expired", bearer(with("exp", json!(now() - 60))), "TOKEN_INVALID"),
+        ("not yet", bearer(with("nbf", json!(now() + 600))), "TOKEN_INVALID"),
+        ("wrong audience", bearer(with("aud", json!("other"))), "TOKEN_INVALID"),
+        ("wrong issuer", bearer(with("iss", json!("https://other.example"))), "TOKEN_INVALID"),
+        ("alg none", bearer(issuer.unsigned(&claims("teller", &everything))), "TOKEN_INVALID"),
+        (
+            "public key as secret",
+            bearer(issuer.sign_with_public_key(&claims("teller", &everything))),
+            "TOKEN_INVALID",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn nobody_calls_any_method_without_saying_who_he_is() {
+    let log = Log::create(1).await;
+    let service = Guarded::start(&log).await;
+    let operator = service.operator().await;
+    operator.done(open_for("account", "acme")).await;
+    let before = log.admin().await.count_events().await;
+    for (what, shown, reason) in strangers(&service.issuer) {
+        let client = service.client(&shown).await;
+        for method in methods() {
+            let refusal = Refusal::from(call(&client, &method, "account").await.unwrap_err());
+            let got = (refusal.code, refusal.reason.as_str(), refusal.applied());
+            assert_eq!(got, (Code::Unauthenticated, reason, "false"), "{what}: {method}");
+        }
+    }
+    assert_eq!(log.admin().await.count_events().await, before);
+}
+
+#[tokio::test]
+async fn every_method_is_closed_to_whoever_has_no_right_to_it() {
+    let log = Log::create(1).await;
+    let service = Guarded::start(&log).await;
+    let operator = service.operator().await;
+    operator.done(open_for("account", "acme")).await;
+    operator.done(open_for("payee", "shop")).await;
+    let before = log.admin().await.count_events().await;
+    let other = service.authority.client("stranger");
+    let teller_of_another = json!({"scope": "write", "owners": ["other"]});
+    for (what, shown) in [
+        ("no claims", service.shown("t", &json!({}))),
+        ("no scope", service.shown("t", &json!({"accounts": "*"}))),
+        ("other scopes", service.shown("t", &json!({"scope": "read admin", "accounts": "*"}))),
+        ("no accounts", service.shown("t", &json!({"scope": "write"}))),
+        ("another account", service.shown("t", &json!({"scope": "write", "accounts": ["other"]}))),
+        ("another owner", service.shown("t", &teller_of_another)),
+        (
+            "an owner as account",
+            service.shown("t", &json!({"scope": "write", "accounts": ["acme"]})),
+        ),
+        (
+            "an account as owner",
+            service.shown("t", &json!({"scope": "write", "owners": ["account"]})),
+        ),
+        ("a certificate that no rule names", Shown::Certificate(other)),
+    ] {
+        let client = service.client(&shown).await;
+        for method in methods() {
+            let status = call(&client, &method, "account").await.unwrap_err();
+            assert_eq!(status.code(), Code::PermissionDenied, "{what}: {method}: {status:?}");
+            let refusal = Refusal::from(status);
+            // Of one command among several, the status is in the answer, and not with these details any more.
+            assert!(["ACCOUNT_ACCESS_DENIED", ""].contains(&&*refusal.reason), "{what}: {method}");
+        }
+    }
+    assert_eq!(log.admin().await.count_events().await, before);
+}
+
+#[tokio::test]
+async fn every_method_is_open_to_whoever_has_the_right_to_it() {
+    let log = Log::create(1).await;
+    let service = Guarded::start(&log).await;
+    let operator = service.operator().await;
+    operator.done(open_for("payee", "shop")).await;
+    for (kind, number) in ["account", "owner", "everything", "teller", "operator"].iter().zip(1..) {
+        for method in methods() {
+            let account = format!("{method}-{number}");
+            prepare(&operator, &method, &account).await;
+            let shown = match *kind {
+                // Whoever has rights to accounts opens them for nobody.
+                "account" if method == "OpenAccount" => continue,
+                "account" => service.shown("t", &json!({"scope": "write", "accounts": [account]})),
+                "owner" => service.shown("t", &json!({"scope": "write", "owners": ["x", "acme"]})),
+                "everything" => service.shown("t", &json!({"scope": "write", "accounts": "*"})),
+                name => Shown::Certificate(service.authority.client(name)),
+            };
+            let client = service.client(&shown).await;
+            let answer = call(&client, &method, &account).await;
+            assert!(answer.is_ok(), "{kind}: {method}: {answer:?}");
+        }
+    }
+    log.judge().await;
+}
+
+#[tokio::test]
+async fn a_bad_token_is_not_made_good_by_a_certificate() {
+    let log = Log::create(1).await;
+    let service = Guarded::start(&log).await;
+    let shown = Shown::Certificate(service.authority.client("operator"));
+    let mut client = service.client(&shown).await;
+    client.done(open("a")).await;
+    client = client.with_header("Bearer a.b.c");
+    assert_eq!(client.refused(deposit("a", 1)).await.reason, "TOKEN_INVALID");
+}
+
+#[tokio::test]
+async fn accounts_are_opened_for_oneself_only() {
+    let log = Log::create(1).await;
+    let service = Guarded::start(&log).await;
+    let acme = service.owner("acme").await;
+    acme.done(open_for("a", "acme")).await;
+    for foreign in [open_for("b", "shop"), open_for("b", "")] {
+        assert_eq!(acme.refused(foreign).await.reason, "ACCOUNT_ACCESS_DENIED");
+    }
+    let by_id = service.caller("t", &json!({"scope": "write", "accounts": ["c", "d"]})).await;
+    assert_eq!(by_id.refused(open_for("c", "acme")).await.reason, "ACCOUNT_ACCESS_DENIED");
+    by_id.done(open_for("c", "")).await;
+    // It is his, so he is told; whose it is not, is not.
+    assert_eq!(by_id.refused(open_for("c", "")).await.reason, "ACCOUNT_ALREADY_EXISTS");
+    assert_eq!(acme.refused(open_for("c", "acme")).await.reason, "ACCOUNT_ACCESS_DENIED");
+    assert_eq!(acme.refused(open_for("a", "acme")).await.reason, "ACCOUNT_ALREADY_EXISTS");
+}
+
+#[tokio::test]
+async fn rights_are_asked_for_before_anything_else_of_a_request() {
+    let log = Log::create(1).await;
+    let service = Guarded::start(&log).await;
+    let client = service.caller("t", &json!({"scope": "write", "accounts": ["mine"]})).await;
+    // Everything is wrong with it; what counts is whose it is.
+    let foreign = deposit("other", -1).with_id_text("");
+    assert_eq!(client.refused(foreign).await.reason, "ACCOUNT_ACCESS_DENIED");
+    assert_eq!(client.refused(deposit("mine", -1)).await.reason, "AMOUNT_NOT_POSITIVE");
+}
+
+#[tokio::test]
+async fn commands_in_one_batch_or_stream_are_judged_as_accounts_come_to_be() {
+    for shards in [1, 4] {
+        let log = Log::create(shards).await;
+        let service = Guarded::start(&log).await;
+        let acme = service.owner("acme").await;
+        let calls = |prefix: &str| {
+            let (a, b) = (format!("{prefix}-a"), format!("{prefix}-b"));
+            vec![
+                open_for(&a, "acme"),
+                deposit(&a, 9),
+                open_for(&b, "acme"),
+                transfer(&a, &b, 4),
+                withdraw(&b, 4),
+            ]
+        };
+        let atomic = acme.batch(BatchMode::Atomic, Some(Uuid::now_v7()), calls("atomic")).await;
+        let independent = acme.batch(BatchMode::Independent, None, calls("independent")).await;
+        let streamed = acme.stream(calls("streamed")).await;
+        for answers in [atomic, independent, streamed] {
+            for answer in answers.unwrap() {
+                answer.unwrap();
+            }
+        }
+        log.judge().await;
+    }
+}
+
+#[tokio::test]
+async fn health_is_open_and_reflection_only_if_settings_say_so() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let log = Log::create(1).await;
+    for (settings, is_open) in [(&[][..], false), (&["--access-reflection-open"][..], true)] {
+        let service = Guarded::start_with(&log, settings).await;
+        let nobody = service.client(&Shown::Nothing).await;
+        let mut health = HealthClient::new(nobody.channel.clone());
+        health.check(HealthCheckRequest { service: String::new() }).await.unwrap();
+        assert_eq!(nobody.list_services().await.is_ok(), is_open);
+        // It shows the contract and no account: any credential will do.
+        assert!(service.caller("t", &json!({})).await.list_services().await.is_ok());
+    }
+}
