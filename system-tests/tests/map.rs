@@ -4,15 +4,16 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Every crate of the product, and what of the workspace it may use. Tests may use more.
-const MAP: [(&str, &[&str]); 9] = [
+const MAP: [(&str, &[&str]); 10] = [
     ("proto", &[]),
     ("crates/ledger", &[]),
     ("write-service", &["event-store", "ledger", "proto", "service-kit"]),
-    ("crates/event-store", &["ledger"]),
+    ("crates/event-store", &["ledger", "store-tls"]),
     ("projector", &["event-store", "ledger", "read-model", "service-kit"]),
-    ("crates/read-model", &["ledger"]),
+    ("crates/read-model", &["ledger", "store-tls"]),
     ("read-service", &["ledger", "proto", "read-model", "service-kit"]),
     ("crates/service-kit", &[]),
+    ("crates/store-tls", &[]),
     ("crates/dev-servers", &[]),
 ];
 

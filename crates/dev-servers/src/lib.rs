@@ -19,9 +19,11 @@ mod postgres_folder;
 mod redis;
 mod server;
 mod test_servers;
+mod tls;
 
 pub use error::Error;
 pub use guardian::Guardian;
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use test_servers::TestServers;
+pub use tls::ServerTls;

@@ -66,10 +66,16 @@ impl Error {
         let (Self::Unavailable { cause, .. } | Self::Refused { cause, .. }) = self else {
             return self.to_string();
         };
-        match cause.as_db_error() {
-            Some(said) => format!("{self}: {}", said.message()),
-            None => format!("{self}: {cause}"),
+        if let Some(said) = cause.as_db_error() {
+            return format!("{self}: {}", said.message());
         }
+        let mut detail = format!("{self}: {cause}");
+        let mut deeper = std::error::Error::source(cause);
+        while let Some(cause) = deeper {
+            detail.push_str(&format!(": {cause}"));
+            deeper = cause.source();
+        }
+        detail
     }
 
     pub(crate) fn corrupt(shard: Shard, position: Position, finding: impl Into<String>) -> Self {

@@ -20,6 +20,7 @@ pub mod reader;
 pub mod row;
 pub mod safety;
 mod sql_types;
+mod tls;
 mod verify;
 pub mod writer;
 

@@ -43,6 +43,9 @@ pub enum Error {
         /// The policy that was found.
         policy: String,
     },
+    /// The way to Redis is not protected as its URL asks for, or not said to be.
+    #[error("REDIS_URL: {0}")]
+    Unprotected(store_tls::Error),
     /// The URL is not one of a Redis.
     #[error("REDIS_URL is not a Redis URL")]
     Url(#[source] RedisError),

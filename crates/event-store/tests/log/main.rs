@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says where it failed by failing there")]
 
 mod support;
+mod tls;
 
 use std::time::Duration;
 

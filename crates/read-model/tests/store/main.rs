@@ -9,4 +9,5 @@ mod reading;
 mod repairing;
 mod statements;
 mod support;
+mod tls;
 mod weather;
