@@ -18,6 +18,7 @@ mod postgres;
 mod postgres_folder;
 mod redis;
 mod server;
+mod tamper;
 mod test_servers;
 mod tls;
 
@@ -25,5 +26,6 @@ pub use error::Error;
 pub use guardian::Guardian;
 pub use postgres::Postgres;
 pub use redis::Redis;
+pub use tamper::tamper;
 pub use test_servers::TestServers;
 pub use tls::ServerTls;

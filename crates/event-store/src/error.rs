@@ -42,6 +42,16 @@ pub enum Error {
         /// What is wrong.
         finding: String,
     },
+    /// What is there is of a later version of this program, or somebody edited it to look so. Nobody may go on.
+    #[error("shard {shard}, position {position}: {finding}; is it of a later version?")]
+    NotUnderstood {
+        /// Where.
+        shard: Shard,
+        /// Where in the shard.
+        position: Position,
+        /// What is not understood.
+        finding: String,
+    },
     /// The settings do not fit the log that is there.
     #[error("{0}")]
     Settings(String),

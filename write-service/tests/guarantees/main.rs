@@ -12,6 +12,7 @@ mod errors;
 mod idempotency;
 mod instances;
 mod leaving;
+mod logins;
 mod lost_answers;
 mod races;
 mod refusals;

@@ -29,6 +29,11 @@ impl Admin {
         self.connection.client.batch_execute(sql).await.unwrap();
     }
 
+    /// Changes the log as it refuses to be changed.
+    pub(crate) async fn tamper(&self, sql: &str) {
+        dev_servers::tamper(&self.url, sql).await;
+    }
+
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         self.connection.client.query_one(sql, &[]).await.unwrap().get(0)
     }
