@@ -10,4 +10,5 @@ mod repairing;
 mod statements;
 mod support;
 mod tls;
+mod users;
 mod weather;
