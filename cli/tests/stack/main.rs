@@ -3,8 +3,11 @@
 
 mod batch;
 mod calls;
+mod history;
 mod import;
 mod operate;
+mod restore;
 mod support;
+mod tamper;
 mod up;
 mod verify;

@@ -4,8 +4,9 @@ use std::pin::pin;
 
 use tokio_postgres::NoTls;
 
-/// Runs statements as somebody who has all rights and has put the log's triggers out of the way. The database's URL must be a
-/// superuser's, as that of [`crate::TestServers::database`] is.
+/// Runs statements as somebody who has all rights and has put the log's triggers out of the way.
+///
+/// The database's URL must be a superuser's, as that of [`crate::TestServers::database`] is.
 ///
 /// # Panics
 /// When a statement fails: a log that was not changed would prove nothing.

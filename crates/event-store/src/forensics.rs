@@ -1,5 +1,6 @@
-//! Looking at a log that does not add up: what stands where nothing may, and what broken batches say of themselves. Nothing here
-//! is verified; whoever reads a log to go on with it has [`LogReader::read_after`].
+//! Looking at a log that does not add up: what stands where nothing may, and what broken batches say of themselves.
+//!
+//! Nothing here is verified; whoever reads a log to go on with it has [`LogReader::read_after`].
 
 use ledger::{Position, Shard, ShardCount};
 use tokio_postgres::{Row, types::ToSql};

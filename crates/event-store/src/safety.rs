@@ -34,8 +34,10 @@ pub(crate) async fn check(connection: &Connection) -> Result<(), Error> {
     Err(Error::Unsafe(complaint.into()))
 }
 
-/// Refuses a session whose commits do not wait for the disk. An appending connection asks for that with its first message, so only
-/// something between us and the server, such as a pooler that drops what it does not know, can have left it out.
+/// Refuses a session whose commits do not wait for the disk.
+///
+/// An appending connection asks for that with its first message, so only something between us and the server, such as a pooler that
+/// drops what it does not know, can have left it out.
 ///
 /// # Errors
 /// [`Error::Unsafe`]; otherwise when the database fails.

@@ -1,5 +1,6 @@
-//! Which commands a projector and a read-service need of Redis, as rules that Redis enforces. What is not named here is refused:
-//! nobody may flush, look at settings, or read what belongs to others.
+//! Which commands a projector and a read-service need of Redis, as rules that Redis enforces.
+//!
+//! What is not named here is refused: nobody may flush, look at settings, or read what belongs to others.
 
 use crate::{Error, Keyspace};
 

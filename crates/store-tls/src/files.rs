@@ -59,8 +59,7 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
-    /// The bytes of the files, for a driver that reads them itself: the roots unless they are the system's, and certificate and
-    /// key of the client. They have been looked at: what is given here can be used.
+    /// The bytes of the files, for a driver that reads them itself. They have been looked at: what is given here can be used.
     ///
     /// # Errors
     /// As [`Certificates::client_config`].
