@@ -2,6 +2,7 @@
 
 mod account;
 mod accounts;
+mod anchor;
 mod balance;
 mod balances;
 mod batch;
@@ -13,12 +14,14 @@ mod healthcheck;
 mod import;
 mod json_line;
 mod latest;
+mod migrate;
 mod movement;
 mod new_incarnation;
 mod open;
 mod pay_bill;
 mod problems;
 mod rebuild;
+mod redis_acl;
 mod set_overdraft_limit;
 mod show;
 mod statement;
@@ -65,9 +68,12 @@ pub(crate) enum Command {
     Status(status::Status),
 
     Verify(verify::Verify),
+    Anchor(anchor::AnchorCommand),
     Show(show::Show),
     Rebuild(rebuild::Rebuild),
     NewIncarnation(new_incarnation::NewIncarnation),
+    Migrate(migrate::Migrate),
+    RedisAcl(redis_acl::RedisAcl),
     Healthcheck(healthcheck::Healthcheck),
     Bench(bench::Bench),
 }
@@ -98,9 +104,12 @@ impl Command {
             Self::Totals(command) => command.run().await,
             Self::Status(command) => command.run().await,
             Self::Verify(command) => command.run().await,
+            Self::Anchor(command) => command.run().await,
             Self::Show(command) => command.run().await,
             Self::Rebuild(command) => command.run().await,
             Self::NewIncarnation(command) => command.run().await,
+            Self::Migrate(command) => command.run().await,
+            Self::RedisAcl(command) => command.run(),
             Self::Healthcheck(command) => command.run().await,
             Self::Bench(command) => command.run(),
         }

@@ -39,6 +39,16 @@ impl Failure {
         Self::new(Kind::Other(anyhow::anyhow!("{message}")), USAGE)
     }
 
+    /// What was given on the command line cannot be used.
+    pub(crate) fn usage_of(error: impl Into<anyhow::Error>) -> Self {
+        Self::new(Kind::Other(error.into()), USAGE)
+    }
+
+    /// What was given is refused.
+    pub(crate) fn refused(error: impl Into<anyhow::Error>) -> Self {
+        Self::new(Kind::Other(error.into()), REFUSED)
+    }
+
     /// Something needed is not there.
     pub(crate) fn other(error: impl Into<anyhow::Error>) -> Self {
         Self::new(Kind::Other(error.into()), UNAVAILABLE)

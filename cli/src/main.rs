@@ -1,9 +1,10 @@
 //! `counterfoil`: runs the whole stack for development, calls the services, imports statements, verifies.
 //!
 //! One file per sub-command in [`command`]; what they share is in [`call`] (reaching the services), [`failure`] (what a
-//! user is told when something goes wrong), [`output`] (readable and JSON) and [`contract`] (messages as JSON).
+//! user is told when something goes wrong), [`output`] (readable and JSON), [`contract`] (messages as JSON) and [`anchor`] (signed heads of the log).
 
 mod amount;
+mod anchor;
 mod call;
 mod command;
 mod contract;

@@ -71,8 +71,11 @@ impl From<event_store::Error> for Stop {
             event_store::Error::Corrupt { shard, position, finding } => {
                 Self::Corrupt { shard, position, finding }
             }
-            event_store::Error::Settings(finding) => Self::NotUnderstood(finding),
-            error @ (event_store::Error::Unavailable { .. }
+            error @ event_store::Error::NotUnderstood { .. } => {
+                Self::NotUnderstood(error.to_string())
+            }
+            error @ (event_store::Error::Settings(_)
+            | event_store::Error::Unavailable { .. }
             | event_store::Error::Refused { .. }
             | event_store::Error::Silent(_)
             | event_store::Error::Standby

@@ -31,14 +31,17 @@ pub(crate) async fn watch_head(shared: Arc<Shared>) {
     let mut lags = Lags { metrics: shared.metrics.clone(), of_views: HashMap::new() };
     loop {
         ticks.tick().await;
-        let mut outcome = look(&shared, &mut lags).await;
+        let mut outcome = Ok(());
+        if policy_checked.is_none_or(|at| at.elapsed() >= POLICY_INTERVAL) {
+            outcome = shared.writer.check().await.map_err(Stop::from);
+            policy_checked = Some(Instant::now());
+        }
+        if outcome.is_ok() {
+            outcome = look(&shared, &mut lags).await;
+        }
         if outcome.is_err() {
             lags.show_growing();
-        }
-        let policy_due = policy_checked.is_none_or(|at| at.elapsed() >= POLICY_INTERVAL);
-        if outcome.is_ok() && policy_due {
-            outcome = shared.writer.check().await.map_err(Stop::from);
-            policy_checked = outcome.is_ok().then(Instant::now);
+            policy_checked = None; // perhaps that is why, and it says so more clearly
         }
         report(&shared, outcome).await;
     }

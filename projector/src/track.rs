@@ -62,7 +62,9 @@ pub(crate) async fn read_page(
 ) -> Result<Vec<RecordedBatch>, event_store::Error> {
     use event_store::Error;
     match log.read_after(shard, after, events_max).await {
-        Err(Error::Corrupt { .. } | Error::Settings(_)) => log.read_after(shard, after, 1).await,
+        Err(Error::Corrupt { .. } | Error::NotUnderstood { .. }) => {
+            log.read_after(shard, after, 1).await
+        }
         outcome => outcome,
     }
 }

@@ -4,18 +4,19 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Every crate of the product, and what of the workspace it may use. Tests may use more.
-const MAP: [(&str, &[&str]); 12] = [
+const MAP: [(&str, &[&str]); 13] = [
     ("proto", &[]),
     ("crates/ledger", &[]),
     ("write-service", &["access", "event-store", "ledger", "proto", "service-kit"]),
-    ("crates/event-store", &["failpoints", "ledger"]),
+    ("crates/event-store", &["failpoints", "ledger", "store-tls"]),
     ("projector", &["event-store", "ledger", "read-model", "service-kit"]),
-    ("crates/read-model", &["failpoints", "ledger"]),
+    ("crates/read-model", &["failpoints", "ledger", "store-tls"]),
     ("read-service", &["access", "ledger", "proto", "read-model", "service-kit"]),
     ("crates/service-kit", &[]),
     ("crates/access", &["ledger", "service-kit"]),
     ("crates/dev-credentials", &[]),
     ("crates/failpoints", &[]),
+    ("crates/store-tls", &[]),
     ("crates/dev-servers", &[]),
 ];
 

@@ -3,9 +3,12 @@
 
 mod batch;
 mod calls;
+mod history;
 mod import;
 mod operate;
+mod restore;
 mod support;
+mod tamper;
 mod tls;
 mod up;
 mod verify;

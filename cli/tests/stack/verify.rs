@@ -3,18 +3,12 @@
 use std::process::Command;
 
 use redis::{Client, Commands};
-use tokio_postgres::NoTls;
 
 use crate::support::{Answer, PROGRAM, Stack, Stores, eventually, statements};
 
-/// As an attacker or a careless administrator would: triggers do not run.
-async fn as_superuser(stores: &Stores, statement: &str) {
-    let (client, connection) = tokio_postgres::connect(&stores.database_url, NoTls).await.unwrap();
-    let statements = format!("SET session_replication_role = replica; {statement}");
-    tokio::select! {
-        done = client.batch_execute(&statements) => done.unwrap(),
-        ended = connection => panic!("the connection ended: {ended:?}"),
-    }
+/// As an attacker or a careless administrator would.
+async fn as_superuser(stores: &Stores, statements: &str) {
+    dev_servers::tamper(&stores.database_url, statements).await;
 }
 
 /// A log with real statements in it, and nothing running that could notice or repair what is broken next.

@@ -18,10 +18,14 @@ mod postgres;
 mod postgres_folder;
 mod redis;
 mod server;
+mod tamper;
 mod test_servers;
+mod tls;
 
 pub use error::Error;
 pub use guardian::Guardian;
 pub use postgres::Postgres;
 pub use redis::Redis;
+pub use tamper::tamper;
 pub use test_servers::TestServers;
+pub use tls::ServerTls;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     pin::pin,
     process::Command,
     sync::{
@@ -18,6 +18,7 @@ use tokio_postgres::NoTls;
 
 use crate::{
     error::Error, guardian::Guardian, port, postgres_folder::PostgresFolder, server::Server,
+    tls::ServerTls,
 };
 
 /// The superuser that owns everything in it.
@@ -53,6 +54,19 @@ impl Postgres {
     pub async fn start_private() -> Result<Self, Error> {
         blocking(|| {
             let folder = PostgresFolder::temporary()?;
+            Self::start(folder)
+        })
+        .await
+    }
+
+    /// The same, and it offers TLS. Plain text is still taken.
+    ///
+    /// # Errors
+    /// As [`Postgres::start_private`].
+    pub async fn start_private_with_tls(tls: ServerTls) -> Result<Self, Error> {
+        blocking(move || {
+            let folder = PostgresFolder::temporary()?;
+            folder.add_tls(&tls)?;
             Self::start(folder)
         })
         .await
@@ -97,6 +111,12 @@ impl Postgres {
         let name = format!("test_{number}");
         self.run("make a database", &format!("CREATE DATABASE {name}")).await?;
         Ok(self.url_of(&name))
+    }
+
+    /// A program that came with the server, such as `pg_dump`.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.running.folder.program(name)
     }
 
     /// Where its data and log are.
@@ -230,6 +250,7 @@ impl Running {
             "logging_collector=off".to_owned(),
             "log_line_prefix=%m [%p] %a ".to_owned(),
             format!("max_connections={CONNECTIONS_MAX}"),
+            format!("ssl={}", if self.folder.has_tls() { "on" } else { "off" }),
         ];
         for setting in settings {
             command.args(["-c", &setting]);

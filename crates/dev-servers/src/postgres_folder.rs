@@ -17,6 +17,7 @@ use crate::{
     error::{Error, io_error},
     leftover::{self, Leftover},
     postgres::SUPERUSER,
+    tls::ServerTls,
 };
 
 /// Where the data goes when we are root and the chosen folder is below a folder that only root may enter.
@@ -53,6 +54,19 @@ impl PostgresFolder {
         Ok(new)
     }
 
+    /// Has the server offer TLS. Postgres insists that nobody else can read its key.
+    pub(crate) fn add_tls(&self, tls: &ServerTls) -> Result<(), Error> {
+        for (name, text) in [("server.crt", &tls.certificate), ("server.key", &tls.key)] {
+            write_private(&self.data.join(name), text, self.account)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the server offers TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.data.join("server.key").exists()
+    }
+
     /// The folder below `parent` whose data is kept, made if it is not there, with no server running in it.
     pub(crate) fn kept(parent: &Path) -> Result<Self, Error> {
         let account = Account::for_postgres()?;
@@ -81,7 +95,12 @@ impl PostgresFolder {
 
     /// A command of the same Postgres, run as its account.
     pub(crate) fn command(&self, program: &str) -> Command {
-        self.account.command(&self.programs.join(program))
+        self.account.command(&self.program(program))
+    }
+
+    /// Where a program of the same Postgres is.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
     }
 
     /// All or nothing: a data folder with its final name is complete.
@@ -141,18 +160,25 @@ fn kept_folder(parent: &Path, account: Account) -> Result<PathBuf, Error> {
 
 /// The password in the file, or a new one.
 fn password(file: &Path, account: Account) -> Result<String, Error> {
-    let attempt = || format!("keep a password in {}", file.display());
     if let Ok(kept) = fs::read_to_string(file)
         && !kept.is_empty()
     {
         return Ok(kept);
     }
     let new = Uuid::new_v4().simple().to_string();
-    fs::write(file, "").map_err(io_error(attempt()))?;
-    fs::set_permissions(file, Permissions::from_mode(0o600)).map_err(io_error(attempt()))?;
-    fs::write(file, &new).map_err(io_error(attempt()))?;
-    account.give(file)?;
+    write_private(file, &new, account)?;
     Ok(new)
+}
+
+/// A file that only its account can read, from its first letter on.
+fn write_private(file: &Path, text: &str, account: Account) -> Result<(), Error> {
+    let write = || {
+        fs::write(file, "")?;
+        fs::set_permissions(file, Permissions::from_mode(0o600))?;
+        fs::write(file, text)
+    };
+    write().map_err(io_error(format!("write {}", file.display())))?;
+    account.give(file)
 }
 
 /// A new folder that outlives us: the guardian removes it.

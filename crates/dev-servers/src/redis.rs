@@ -24,12 +24,16 @@ use crate::{
     postgres::blocking,
     postgres_folder::temporary_folder,
     server::Server,
+    tls::ServerTls,
 };
 
 /// How often another free port is tried.
 const PORT_ATTEMPTS: usize = 5;
 /// A server on this machine that does not answer by then is not ready.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Files of a server that offers TLS.
+const CERTIFICATE: &str = "tls.crt";
+const KEY: &str = "tls.key";
 
 /// A Redis of one's own, on 127.0.0.1. It ends when this process ends or drops it.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub struct Redis {
 struct Running {
     folder: RedisFolder,
     port: u16,
+    /// Where it offers TLS, if it does.
+    tls_port: Option<u16>,
     server: Mutex<Server>,
 }
 
@@ -51,6 +57,7 @@ struct RedisFolder {
     log: PathBuf,
     password: Option<String>,
     is_temporary: bool,
+    has_tls: bool,
 }
 
 impl Redis {
@@ -63,7 +70,36 @@ impl Redis {
         blocking(|| {
             let path = temporary_folder(Account::Own)?;
             let log = path.join("redis.log");
-            Self::start(RedisFolder { path, log, password: None, is_temporary: true })
+            Self::start(RedisFolder {
+                path,
+                log,
+                password: None,
+                is_temporary: true,
+                has_tls: false,
+            })
+        })
+        .await
+    }
+
+    /// The same, and it offers TLS on another port.
+    ///
+    /// # Errors
+    /// As [`Redis::start_private`].
+    pub async fn start_private_with_tls(tls: ServerTls) -> Result<Self, Error> {
+        blocking(move || {
+            let path = temporary_folder(Account::Own)?;
+            for (name, text) in [(CERTIFICATE, &tls.certificate), (KEY, &tls.key)] {
+                let file = path.join(name);
+                fs::write(&file, text).map_err(io_error(format!("write {}", file.display())))?;
+            }
+            let log = path.join("redis.log");
+            Self::start(RedisFolder {
+                path,
+                log,
+                password: None,
+                is_temporary: true,
+                has_tls: true,
+            })
         })
         .await
     }
@@ -80,7 +116,7 @@ impl Redis {
             Account::Own.create_folder(&path)?;
             stop_leftover(&path, &log)?;
             let password = Some(Uuid::new_v4().simple().to_string());
-            Self::start(RedisFolder { path, log, password, is_temporary: false })
+            Self::start(RedisFolder { path, log, password, is_temporary: false, has_tls: false })
         })
         .await
     }
@@ -91,6 +127,12 @@ impl Redis {
         let Running { folder, port, .. } = &*self.running;
         let password = folder.password.as_ref().map(|word| format!(":{word}@")).unwrap_or_default();
         format!("redis://{password}127.0.0.1:{port}")
+    }
+
+    /// Where to connect with TLS, by this name of this machine. `None`: it offers none.
+    #[must_use]
+    pub fn tls_url(&self, host: &str) -> Option<String> {
+        Some(format!("rediss://{host}:{}", self.running.tls_port?))
     }
 
     /// Its log.
@@ -165,7 +207,8 @@ impl Redis {
                 if folder.is_temporary { ("KILL", Some(&*folder.path)) } else { ("TERM", None) };
             let guardian = Guardian::start(signal, remove)?;
             let server = Mutex::new(Server::new("Redis", folder.log.clone(), guardian));
-            let running = Running { folder: folder.clone(), port: port::free()?, server };
+            let tls_port = if folder.has_tls { Some(port::free()?) } else { None };
+            let running = Running { folder: folder.clone(), port: port::free()?, tls_port, server };
             match running.start() {
                 Err(Error::NotStarted { tail, .. })
                     if tail.contains("Address already in use") && attempt < PORT_ATTEMPTS =>
@@ -203,6 +246,12 @@ impl Running {
         );
         if let Some(password) = password {
             text.push_str(&format!("requirepass {password}\n"));
+        }
+        if let Some(port) = self.tls_port {
+            text.push_str(&format!(
+                "tls-port {port}\ntls-cert-file \"{quoted}/{CERTIFICATE}\"\ntls-key-file \"{quoted}/{KEY}\"\n\
+                 tls-auth-clients no\n"
+            ));
         }
         let write = || {
             fs::write(file, "")?;

@@ -1,6 +1,7 @@
 //! The servers that all tests of one process share.
 
 use std::{
+    path::PathBuf,
     sync::{
         OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -43,6 +44,12 @@ impl TestServers {
     pub async fn database(&self) -> String {
         let database = self.postgres.create_database().await;
         database.unwrap_or_else(|error| panic!("no database for this test: {error:?}"))
+    }
+
+    /// A program that came with Postgres, such as `pg_dump`.
+    #[must_use]
+    pub fn postgres_program(&self, name: &str) -> PathBuf {
+        self.postgres.program(name)
     }
 
     /// Where the shared Redis is. Use it with [`TestServers::redis_prefix`], and never flush it.

@@ -1,5 +1,5 @@
 -- roles
--- Who may do what. The services log in as whom they like and then take one of these roles: nobody may change the log,
+-- Who may do what. The services log in as whom they like and then take one of these roles: neither may change the log,
 -- and only append() may add to it. Roles belong to the whole server, so another database may have made them already.
 
 DO $$
@@ -39,9 +39,10 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$;
 
-REVOKE ALL ON ALL TABLES IN SCHEMA counterfoil FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA counterfoil FROM PUBLIC;
+-- Everything is taken away first, so that what an earlier version gave and this one does not is gone.
+REVOKE ALL ON ALL TABLES IN SCHEMA counterfoil FROM PUBLIC, counterfoil_writer, counterfoil_projector;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA counterfoil FROM PUBLIC, counterfoil_writer, counterfoil_projector;
+REVOKE ALL ON SCHEMA counterfoil FROM PUBLIC, counterfoil_writer, counterfoil_projector;
 GRANT USAGE ON SCHEMA counterfoil TO counterfoil_writer, counterfoil_projector;
 GRANT SELECT ON ALL TABLES IN SCHEMA counterfoil TO counterfoil_writer, counterfoil_projector;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA counterfoil TO counterfoil_writer;
-GRANT EXECUTE ON FUNCTION counterfoil.genesis(uuid, smallint) TO counterfoil_projector;
+GRANT EXECUTE ON FUNCTION counterfoil.append, counterfoil.take_turn TO counterfoil_writer;

@@ -145,6 +145,7 @@ impl Appender {
     /// When the database cannot be reached or lacks the schema.
     pub async fn connect(url: &str, application_name: &str) -> Result<Self, Error> {
         let connection = connect(url, application_name, Purpose::Append).await?;
+        crate::safety::check_commits(&connection).await?;
         let statement =
             answer_in_time("prepare the append", connection.client.prepare(APPEND)).await?;
         Ok(Self { connection: Arc::new(connection), statement })

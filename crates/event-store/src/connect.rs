@@ -1,14 +1,19 @@
 //! Connections to the log. Each has a purpose, and settings that fit it.
 
-use std::{str::FromStr, time::Duration};
+use std::{net::IpAddr, str::FromStr, time::Duration};
 
+use store_tls::{Protection, StoreUrl};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
 };
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
+use tokio_postgres::{
+    AsyncMessage, Client, Config, NoTls, Notification, Socket,
+    config::{Host, SslMode},
+    tls::{MakeTlsConnect, TlsStream},
+};
 
-use crate::Error;
+use crate::{Error, tls::Tls};
 
 /// How long to wait for a server to take a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -97,17 +102,18 @@ impl Drop for Connection {
     }
 }
 
-/// Connects.
+/// Connects, as the URL says: verified in full (`sslmode=verify-full`), or in plain text (`sslmode=disable`), or in plain text
+/// without being asked if that does not leave this machine.
 ///
 /// # Errors
-/// [`Error::Settings`] for a URL that is none; otherwise as [`Error::of`] sorts them.
+/// [`Error::Settings`] for a URL that is none, or that does not say how the way to another machine is protected; otherwise as
+/// [`Error::of`] sorts them.
 pub async fn connect(
     url: &str,
     application_name: &str,
     purpose: Purpose,
 ) -> Result<Connection, Error> {
-    let mut config = Config::from_str(url)
-        .map_err(|_| Error::Settings("DATABASE_URL is not a Postgres connection string".into()))?;
+    let (mut config, protection) = read_url(url)?;
     let options = match config.get_options() {
         Some(given) => format!("{given} {SERVER_KEEPALIVE} {LOCK_WAIT} {}", purpose.options()),
         None => format!("{SERVER_KEEPALIVE} {LOCK_WAIT} {}", purpose.options()),
@@ -121,33 +127,101 @@ pub async fn connect(
         .keepalives_interval(Duration::from_secs(2))
         .keepalives_retries(3)
         .tcp_user_timeout(SILENCE_MAX);
+    match protection {
+        Protection::Verified(certificates) => {
+            let tls = Tls::new(&certificates).map_err(|error| unprotected(&error))?;
+            config.ssl_mode(SslMode::Require);
+            open(&config, tls).await
+        }
+        Protection::Unsaid | Protection::PlainText => {
+            config.ssl_mode(SslMode::Disable);
+            open(&config, NoTls).await
+        }
+    }
+}
+
+/// The driver's part of a URL, and how the way is protected.
+fn read_url(url: &str) -> Result<(Config, Protection), Error> {
+    let StoreUrl { rest, protection } =
+        StoreUrl::split(url).map_err(|error| unprotected(&error))?;
+    let config = Config::from_str(&rest)
+        .map_err(|_| Error::Settings("DATABASE_URL is not a Postgres connection string".into()))?;
+    // The other form of a connection string, `host=... user=...`, is all the driver's.
+    let protection = match (protection, config.get_ssl_mode()) {
+        (Protection::Unsaid, SslMode::Disable) => Protection::PlainText,
+        (Protection::Unsaid, SslMode::Require) => {
+            return Err(unprotected(&store_tls::Error::Mode("require".into())));
+        }
+        (said, _) => said,
+    };
+    if protection == Protection::Unsaid && !stays_here(&config) {
+        return Err(unprotected(&store_tls::Error::Unsaid));
+    }
+    Ok((config, protection))
+}
+
+/// Whether every host it may lead to is this machine.
+fn stays_here(config: &Config) -> bool {
+    let addresses = config.get_hostaddrs();
+    if !addresses.is_empty() {
+        return addresses.iter().all(IpAddr::is_loopback);
+    }
+    config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(name) => store_tls::stays_here(name),
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    })
+}
+
+fn unprotected(error: &store_tls::Error) -> Error {
+    match std::error::Error::source(error) {
+        Some(cause) => Error::Settings(format!("DATABASE_URL: {error}: {cause}")),
+        None => Error::Settings(format!("DATABASE_URL: {error}")),
+    }
+}
+
+async fn open<T>(config: &Config, tls: T) -> Result<Connection, Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
     failpoints::before("connect").map_err(|_| Error::Silent("connect"))?;
-    let attempt = tokio::time::timeout(CONNECT_TIMEOUT * 2, config.connect(NoTls)).await;
-    let (client, mut connection) = match attempt {
+    let attempt = tokio::time::timeout(CONNECT_TIMEOUT * 2, config.connect(tls)).await;
+    let (client, connection) = match attempt {
         Ok(connected) => connected.map_err(|cause| Error::of("connect", cause))?,
         Err(_) => return Err(Error::Silent("connect")),
     };
     let (sender, notifications) = mpsc::unbounded_channel();
     let (is_open, open) = watch::channel(());
-    // Owned by the Connection, which aborts it. Driven by messages, because as a plain future it would drop notifications.
+    // Owned by the Connection, which aborts it.
     #[allow(clippy::disallowed_methods, reason = "owned by Connection")]
     let driver = tokio::spawn(async move {
         let _is_open = is_open;
-        loop {
-            match std::future::poll_fn(|context| connection.poll_message(context)).await {
-                Some(Ok(AsyncMessage::Notification(notification))) => {
-                    let _ = sender.send(notification); // nobody listens: not a LISTEN connection
-                }
-                Some(Ok(_)) => {}
-                Some(Err(error)) => {
-                    tracing::debug!(error = %error, "database connection lost");
-                    return;
-                }
-                None => return,
-            }
-        }
+        drive(connection, &sender).await;
     });
     Ok(Connection { client, driver, notifications, open })
+}
+
+/// Driven by messages, because as a plain future a connection would drop notifications.
+async fn drive<T>(
+    mut connection: tokio_postgres::Connection<Socket, T>,
+    notifications: &mpsc::UnboundedSender<Notification>,
+) where
+    T: TlsStream + Unpin,
+{
+    loop {
+        match std::future::poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notification(notification))) => {
+                let _ = notifications.send(notification); // nobody listens: not a LISTEN connection
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                tracing::debug!(error = %error, "database connection lost");
+                return;
+            }
+            None => return,
+        }
+    }
 }
 
 /// Waits for an answer, but not for ever.
@@ -163,4 +237,46 @@ pub(crate) async fn answer_in_time<T>(
     };
     failpoints::after(doing).await.map_err(silent)?;
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> String {
+        read_url(url).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn plain_text_stays_on_this_machine_unless_it_is_asked_for_by_name() {
+        for url in [
+            "postgres://u@127.0.0.1:5432/x",
+            "postgres://u@localhost/x",
+            "postgres://u@[::1]/x",
+            "postgres://u@%2Frun%2Fpostgresql/x",
+            "host=/run/postgresql user=u",
+            "postgres://u@db.example/x?sslmode=disable",
+            "host=db.example user=u sslmode=disable",
+            "host=db.example hostaddr=127.0.0.1 user=u",
+        ] {
+            assert_eq!(refusal(url), "", "{url}");
+        }
+        for url in [
+            "postgres://u:secret@db.example/x",
+            "postgres://u:secret@127.0.0.1,10.0.0.1/x",
+            "host=db.example user=u password=secret",
+            "host=localhost hostaddr=10.0.0.1 user=u password=secret",
+        ] {
+            let refused = refusal(url);
+            assert!(refused.contains("sslmode=verify-full"), "{url}: {refused}");
+            assert!(!refused.contains("secret"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn encryption_that_verifies_nothing_is_refused() {
+        for url in ["postgres://u@db/x?sslmode=require", "host=db user=u sslmode=require"] {
+            assert!(refusal(url).contains("sslmode=require is not supported"), "{url}");
+        }
+    }
 }

@@ -26,10 +26,12 @@ pub(crate) fn get<'a, T: postgres_types::FromSql<'a>>(
     })
 }
 
-/// A position that is stored. One so large that counting on from it could overflow is nobody's: a log does not grow so far.
+/// No log grows so far. From there one can still count on without overflow.
+pub(crate) const POSITION_MAX: i64 = 1 << 62;
+
+/// A position that is stored. One so large that counting on from it could overflow is nobody's.
 pub(crate) fn stored_position(number: i64) -> Option<Position> {
-    const MAX: i64 = 1 << 62;
-    Position::new(number).filter(|position| position.get() <= MAX)
+    Position::new(number).filter(|position| position.get() <= POSITION_MAX)
 }
 
 pub(crate) fn position(shard: Shard, number: i64) -> Result<Position, Error> {
@@ -96,8 +98,15 @@ pub(crate) fn borrowed_row(shard: Shard, row: &Row) -> Result<BorrowedRow<'_>, E
 /// Columns as in `events_at.sql` and `outcomes.sql`: the time of the batch stands last.
 pub(crate) fn recorded_with_time(shard: Shard, row: &Row) -> Result<RecordedEvent, Error> {
     let at = position(shard, get(shard, row, 0)?)?;
-    let recorded_at = get::<SqlTime>(shard, row, 22)?.0;
-    recorded_event(shard, at, recorded_at, &borrowed_row(shard, row)?)
+    let read = || {
+        let recorded_at = get::<SqlTime>(shard, row, 22)?.0;
+        recorded_event(shard, at, recorded_at, &borrowed_row(shard, row)?)
+    };
+    read().map_err(|error| match error {
+        // A value does not know where it stands.
+        Error::Corrupt { shard, finding, .. } => Error::corrupt(shard, at, finding),
+        error => error,
+    })
 }
 
 pub(crate) fn recorded_event(
@@ -106,9 +115,10 @@ pub(crate) fn recorded_event(
     recorded_at: Timestamp,
     row: &BorrowedRow<'_>,
 ) -> Result<RecordedEvent, Error> {
-    let unknown = |unknown: crate::row::RowUnknown| {
-        let place = format!("shard {shard}, position {position}");
-        Error::Settings(format!("{place}: {unknown}; is it of a later version?"))
+    let unknown = |unknown: crate::row::RowUnknown| Error::NotUnderstood {
+        shard,
+        position,
+        finding: unknown.to_string(),
     };
     Ok(RecordedEvent {
         shard,

@@ -42,6 +42,16 @@ pub enum Error {
         /// What is wrong.
         finding: String,
     },
+    /// What is there is of a later version of this program, or somebody edited it to look so. Nobody may go on.
+    #[error("shard {shard}, position {position}: {finding}; is it of a later version?")]
+    NotUnderstood {
+        /// Where.
+        shard: Shard,
+        /// Where in the shard.
+        position: Position,
+        /// What is not understood.
+        finding: String,
+    },
     /// The settings do not fit the log that is there.
     #[error("{0}")]
     Settings(String),
@@ -66,10 +76,16 @@ impl Error {
         let (Self::Unavailable { cause, .. } | Self::Refused { cause, .. }) = self else {
             return self.to_string();
         };
-        match cause.as_db_error() {
-            Some(said) => format!("{self}: {}", said.message()),
-            None => format!("{self}: {cause}"),
+        if let Some(said) = cause.as_db_error() {
+            return format!("{self}: {}", said.message());
         }
+        let mut detail = format!("{self}: {cause}");
+        let mut deeper = std::error::Error::source(cause);
+        while let Some(cause) = deeper {
+            detail.push_str(&format!(": {cause}"));
+            deeper = cause.source();
+        }
+        detail
     }
 
     pub(crate) fn corrupt(shard: Shard, position: Position, finding: impl Into<String>) -> Self {

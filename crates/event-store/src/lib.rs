@@ -4,7 +4,8 @@
 //! whether they may happen is the ledger's business, and in which order the write-service's.
 //!
 //! Reading order: [`row`] (an event as columns) and [`chain`] (what protects it); [`append`], [`writer`] (what the
-//! write-service needs), [`reader`] (what everybody else needs), [`log_copy`] (all of it, fast), [`doorbell`], [`migrate`](mod@migrate).
+//! write-service needs), [`reader`] (what everybody else needs), [`log_copy`] (all of it, fast), [`doorbell`], [`migrate`](mod@migrate);
+//! [`forensics`] (looking at a log that does not add up).
 
 pub mod append;
 pub mod chain;
@@ -14,12 +15,14 @@ pub mod details;
 pub mod doorbell;
 pub mod error;
 pub mod fence;
+pub mod forensics;
 pub mod log_copy;
 pub mod migrate;
 pub mod reader;
 pub mod row;
 pub mod safety;
 mod sql_types;
+mod tls;
 mod verify;
 pub mod writer;
 
@@ -29,6 +32,7 @@ pub use details::BatchExtent;
 pub use doorbell::{Bell, Doorbell};
 pub use error::Error;
 pub use fence::Control;
+pub use forensics::{Claim, Stray};
 pub use log_copy::LogCopy;
 pub use migrate::{migrate, start_new_incarnation};
 pub use reader::{AccountRecord, LogReader, OpenedAccount, RecordedBatch};

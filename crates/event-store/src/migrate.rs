@@ -16,9 +16,10 @@ use crate::{
 const MIGRATION_LOCK: i64 = 1_128_680_775;
 
 /// In order, never edited after a release: a change is a new file.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     ("0001_log", include_str!("../migrations/0001_log.sql")),
     ("0002_append", include_str!("../migrations/0002_append.sql")),
+    ("0003_append_only", include_str!("../migrations/0003_append_only.sql")),
 ];
 
 /// Not a migration, because roles belong to the server and not to the database: after a restore on another server the
@@ -29,18 +30,23 @@ const ROLES_COMPLETE: &str = include_str!("../sql/roles_complete.sql");
 /// Brings the schema up to date and creates the log if there is none.
 ///
 /// Safe to run from several replicas at once, and again. `shards` counts only when the log is created; it is for life, so `None` means: whatever is there, or 1.
+/// A login that may not change the schema can call it too: it is enough that there is nothing to be done.
 ///
 /// # Errors
-/// [`Error::Settings`] when the log has another number of shards than `shards`, when a migration was edited, or when the
-/// schema is of a later version; [`Error::Unsafe`] when the server is; otherwise when the database fails.
+/// [`Error::Settings`] when the log has another number of shards than `shards`, when a migration was edited, when the
+/// schema is of a later version, or when there is something to be done that this login may not do; [`Error::Unsafe`] when the
+/// server is; otherwise when the database fails.
 pub async fn migrate(database_url: &str, shards: Option<ShardCount>) -> Result<LogIdentity, Error> {
     let mut connection = connect(database_url, "counterfoil-migrate", Purpose::Migrate).await?;
     crate::safety::check(&connection).await?;
     let client = &mut connection.client;
+    let standing = Standing::ask(client).await?;
+    standing.may_read()?;
     // Usually there is nothing to do, and then nobody has to wait for anybody.
     if let Some(identity) = up_to_date(client).await? {
         return check_shards(identity, shards);
     }
+    standing.may_change()?;
     // In a transaction of its own, so that the next statement sees what the replica before has done.
     let locked =
         client.execute("SELECT pg_advisory_lock($1)", &[/* $1 key */ &MIGRATION_LOCK]).await;
@@ -98,13 +104,7 @@ async fn migrate_locked(
             }
         }
     }
-    let complete = transaction
-        .query_one(ROLES_COMPLETE, &[])
-        .await
-        .map_err(|cause| Error::of("look for the roles", cause))?;
-    if !complete.get::<_, bool>(0) {
-        run(ROLES).await?;
-    }
+    run(ROLES).await?;
     let asked = shards.unwrap_or(ShardCount::ONE);
     transaction
         .execute(
@@ -124,6 +124,54 @@ async fn migrate_locked(
     // failure above has returned.
     transaction.commit().await.map_err(|cause| Error::of("commit the migrations", cause))?;
     Ok(identity)
+}
+
+/// What is there, and what the login may do with it.
+struct Standing {
+    exists: bool,
+    readable: bool,
+    changeable: bool,
+    login: String,
+}
+
+impl Standing {
+    async fn ask(client: &Client) -> Result<Self, Error> {
+        let row = client
+            .query_one(include_str!("../sql/standing.sql"), &[])
+            .await
+            .map_err(|cause| Error::of("look for the schema", cause))?;
+        Ok(Self {
+            exists: row.get(0),
+            readable: row.get(1),
+            changeable: row.get(2),
+            login: row.get(3),
+        })
+    }
+
+    fn may_read(&self) -> Result<(), Error> {
+        if self.readable || !self.exists {
+            return Ok(());
+        }
+        let login = &self.login;
+        Err(Error::Settings(format!(
+            "login {login} may not use the log; let its owner run: GRANT counterfoil_writer TO {login}"
+        )))
+    }
+
+    fn may_change(&self) -> Result<(), Error> {
+        if self.changeable {
+            return Ok(());
+        }
+        let login = &self.login;
+        let lacks = if self.exists {
+            "the log's schema or its roles are not those of this version"
+        } else {
+            "there is no log"
+        };
+        Err(Error::Settings(format!(
+            "{lacks}, and login {login} may not change that: run `counterfoil migrate` as the owner of the database"
+        )))
+    }
 }
 
 /// The log, if it is there with everything this program knows of.

@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use ledger::{AccountNumber, AccountState, Opening, Position, Shard, StreamVersion, Timestamp};
+use ledger::{
+    AccountNumber, AccountState, LogId, Opening, Position, Shard, StreamVersion, Timestamp,
+};
 use tokio_postgres::{Row, Statement, types::ToSql};
 
 use crate::{
@@ -181,6 +183,16 @@ impl LogReader {
         Ok(head.map(|head| head.link).filter(|link| link.position == position))
     }
 
+    /// Every name the log has had, with the number of its incarnation.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn incarnations(&self) -> Result<Vec<(i32, LogId)>, Error> {
+        let question = self.connection.client.query(include_str!("../sql/incarnations.sql"), &[]);
+        let rows = answer_in_time("read the names of the log", question).await?;
+        Ok(rows.iter().map(|row| (row.get(0), LogId(row.get(1)))).collect())
+    }
+
     /// The batches after `after`, verified: without a hole, and chained to it. At most about `events_max` events, but
     /// whole batches, and at least one if there is one.
     ///
@@ -207,7 +219,7 @@ impl LogReader {
             return Ok(Vec::new());
         };
         let first_last: i64 = get(shard, first, 1)?;
-        let count = first_last - after.position.get();
+        let count = first_last.saturating_sub(after.position.get());
         if i64::try_from(events.len()).unwrap_or(i64::MAX) < count && count > limit {
             // A batch larger than the page: read it whole, or nothing would ever move.
             let parameters: [&(dyn ToSql + Sync); 3] =

@@ -1,12 +1,14 @@
 //! Whether the server keeps what it acknowledges.
 
+use tokio_postgres::SimpleQueryMessage;
+
 use crate::{
     Error,
     connect::{Connection, answer_in_time},
 };
 
-/// Refuses a server that could lose an acknowledged append. `synchronous_commit` is not asked for: every appending
-/// connection sets its own.
+/// Refuses a server that could lose an acknowledged append. `synchronous_commit` is asked for elsewhere
+/// ([`check_commits`]): every appending connection sets its own.
 pub(crate) async fn check(connection: &Connection) -> Result<(), Error> {
     let question = connection.client.query_one(
         "SELECT current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on',
@@ -30,4 +32,28 @@ pub(crate) async fn check(connection: &Connection) -> Result<(), Error> {
         _ => return Ok(()),
     };
     Err(Error::Unsafe(complaint.into()))
+}
+
+/// Refuses a session whose commits do not wait for the disk.
+///
+/// An appending connection asks for that with its first message, so only something between us and the server, such as a pooler that
+/// drops what it does not know, can have left it out.
+///
+/// # Errors
+/// [`Error::Unsafe`]; otherwise when the database fails.
+pub async fn check_commits(connection: &Connection) -> Result<(), Error> {
+    // As one plain message: what is bound and executed on this connection is appends.
+    let question = connection.client.simple_query("SELECT current_setting('synchronous_commit')");
+    let answer = answer_in_time("ask whether commits are durable", question).await?;
+    let setting = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    match setting.unwrap_or_default() {
+        "on" | "remote_apply" => Ok(()),
+        weaker => Err(Error::Unsafe(format!(
+            "synchronous_commit is {weaker} in this session: a crash would lose acknowledged commands. Connect to Postgres \
+             directly, not through a pooler"
+        ))),
+    }
 }

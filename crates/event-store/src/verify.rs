@@ -102,9 +102,8 @@ pub(crate) fn verify_batch(
 ) -> Result<RecordedBatch, Error> {
     let BatchRow { first, last, recorded_at, attempt, accounts, format, .. } = *batch;
     if format != FORMAT {
-        return Err(Error::Settings(format!(
-            "batch {first} has format {format}, which is of a later version"
-        )));
+        let finding = format!("the batch {first} to {last} has format {format}");
+        return Err(Error::NotUnderstood { shard, position: first, finding });
     }
     let mut expected = first;
     for (at, _) in rows {

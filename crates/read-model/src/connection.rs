@@ -14,11 +14,12 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError,
-    ServerErrorKind,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo,
+    FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, ServerErrorKind, TlsCertificates,
     aio::MultiplexedConnection,
     io::tcp::{TcpSettings, socket2},
 };
+use store_tls::{Protection, StoreUrl};
 
 use crate::Error;
 
@@ -35,7 +36,7 @@ const PIPELINE_BUFFER: usize = 1024;
 /// Where the read model is and how long to wait for it.
 #[derive(Clone)]
 pub struct StoreConfig {
-    /// `redis://` or `unix://`; may hold a password.
+    /// `redis://`, `rediss://` or `unix://`; may hold a password. With what it says about TLS: see `store_tls`.
     pub redis_url: String,
     /// Prefix of every key, so that tests or stages can share a server.
     pub key_prefix: String,
@@ -90,8 +91,10 @@ impl Connection {
         let settings = TcpSettings::default()
             .set_nodelay(true)
             .set_keepalive(socket2::TcpKeepalive::new().with_time(Duration::from_secs(10)));
-        let address = config.redis_url.as_str().into_connection_info().map_err(Error::Url)?;
-        let client = Client::open(address.set_tcp_settings(settings)).map_err(Error::Url)?;
+        let StoreUrl { rest, protection } =
+            StoreUrl::split(&config.redis_url).map_err(Error::Unprotected)?;
+        let address = rest.as_str().into_connection_info().map_err(Error::Url)?;
+        let client = client(address.set_tcp_settings(settings), &protection)?;
         Ok(Self(Arc::new(Inner {
             client,
             config: AsyncConnectionConfig::new()
@@ -207,6 +210,37 @@ pub(crate) async fn asked<T>(
     answer
 }
 
+/// Leads to Redis as the URL says: verified in full, or in plain text if it is asked for by name or does not leave this machine.
+fn client(address: ConnectionInfo, protection: &Protection) -> Result<Client, Error> {
+    use store_tls::Error::{Contradiction, NoRoots, Unsaid};
+    let why_not = match (address.addr(), protection) {
+        (ConnectionAddr::TcpTls { insecure: true, .. }, _) => {
+            Contradiction("#insecure is not supported: it lets anybody answer")
+        }
+        (ConnectionAddr::TcpTls { .. }, Protection::Verified(certificates)) => {
+            store_tls::use_ring();
+            let pem = certificates.pem().map_err(Error::Unprotected)?;
+            let client_tls = pem
+                .client
+                .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+            let certificates = TlsCertificates { client_tls, root_cert: pem.roots };
+            return Client::build_with_tls(address, certificates).map_err(Error::Url);
+        }
+        (ConnectionAddr::TcpTls { .. }, Protection::Unsaid) => NoRoots,
+        (ConnectionAddr::TcpTls { .. }, Protection::PlainText) => {
+            Contradiction("rediss:// is never plain text: use redis:// for that")
+        }
+        (_, Protection::Verified(_)) => {
+            Contradiction("sslmode=verify-full needs a URL that begins with rediss://")
+        }
+        (ConnectionAddr::Tcp(host, _), Protection::Unsaid) if !store_tls::stays_here(host) => {
+            Unsaid
+        }
+        _ => return Client::open(address).map_err(Error::Url),
+    };
+    Err(Error::Unprotected(why_not))
+}
+
 /// Waits for an answer, but not longer than `patience`.
 pub(crate) async fn within<T>(
     patience: Duration,
@@ -227,4 +261,49 @@ fn is_broken(error: &RedisError) -> bool {
             error.kind(),
             ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> String {
+        Connection::new(&StoreConfig::new(url))
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn plain_text_stays_on_this_machine_unless_it_is_asked_for_by_name() {
+        for url in [
+            "redis://127.0.0.1:6379/0",
+            "redis://:secret@localhost",
+            "redis://[::1]/0",
+            "unix:///run/redis.sock",
+            "redis://:secret@cache.example/0?sslmode=disable",
+        ] {
+            assert_eq!(refusal(url), "", "{url}");
+        }
+        for (url, says) in [
+            ("redis://:secret@cache.example/0", "sslmode=verify-full"),
+            ("redis://:secret@10.0.0.1", "sslmode=verify-full"),
+            ("redis://:secret@127.0.0.1?sslmode=verify-full&sslrootcert=x", "rediss://"),
+            ("rediss://:secret@cache.example/0", "needs sslrootcert"),
+            ("rediss://:secret@cache.example/0?sslmode=disable", "never plain text"),
+            (
+                "rediss://:secret@cache.example/0?sslmode=require",
+                "sslmode=require is not supported",
+            ),
+            ("rediss://:secret@cache.example/0#insecure", "#insecure is not supported"),
+            (
+                "rediss://:secret@cache.example/0?sslmode=verify-full&sslrootcert=/nowhere/ca.pem",
+                "/nowhere/ca.pem",
+            ),
+        ] {
+            let refused = refusal(url);
+            assert!(refused.contains(says), "{url}: {refused}");
+            assert!(!refused.contains("secret"), "{refused}");
+        }
+    }
 }

@@ -43,6 +43,12 @@ pub enum Error {
         /// The policy that was found.
         policy: String,
     },
+    /// Redis copies another one: what is written there is refused, and what is read there may be old.
+    #[error("Redis is a replica of another one: REDIS_URL must lead to its master")]
+    Replica,
+    /// The way to Redis is not protected as its URL asks for, or not said to be.
+    #[error("REDIS_URL: {0}")]
+    Unprotected(store_tls::Error),
     /// The URL is not one of a Redis.
     #[error("REDIS_URL is not a Redis URL")]
     Url(#[source] RedisError),

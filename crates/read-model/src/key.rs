@@ -77,6 +77,11 @@ impl Keyspace {
         ViewKeys { base: format!("{}{{{shard}}}:{name}.{version}:", self.base) }
     }
 
+    /// Matches every key and every channel.
+    pub(crate) fn everything_pattern(&self) -> String {
+        format!("{}*", self.base)
+    }
+
     /// Matches every key of every generation of every view.
     pub(crate) fn all_views_pattern(&self) -> String {
         format!("{}{{*", self.base)

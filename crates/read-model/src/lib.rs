@@ -7,6 +7,7 @@
 //! Reading order: [`key`] (what is stored where), [`value`](mod@value) (in which form), `scripts/*.lua` (every
 //! write, and reads that need several keys), [`writer`], [`reader`].
 
+pub mod acl;
 mod change;
 mod codec;
 mod connection;
@@ -22,6 +23,7 @@ pub mod value;
 mod view;
 pub mod writer;
 
+pub use acl::{AclUser, acl_users};
 pub use change::{Change, Place};
 pub use codec::Malformed;
 pub use connection::{DEFAULT_KEY_PREFIX, StoreConfig};

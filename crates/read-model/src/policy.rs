@@ -1,87 +1,72 @@
-//! A Redis that throws keys away cannot hold a read model: a missing key would mean nothing.
+//! A Redis that throws keys away cannot hold a read model, because a missing key would mean nothing; nor can one that copies
+//! another, because it takes no writes and may be behind.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use redis::RedisError;
+use crate::{Error, connection::Connection};
 
-use crate::{
-    Error,
-    connection::{Connection, asked},
-};
+const NEEDED_POLICY: &str = "noeviction";
 
-const DOING: &str = "ask Redis for its maxmemory-policy";
-const SETTING: &str = "maxmemory-policy";
-const NEEDED: &str = "noeviction";
-
-/// How Redis told its policy when it was last asked. It is asked all the time, and what is worth a warning is a change.
+/// Whether Redis told what it was last asked. It is asked all the time, and what is worth a warning is a change.
 #[derive(Clone, Default)]
-pub(crate) struct PolicyCheck(Arc<Mutex<Source>>);
+pub(crate) struct PolicyCheck(Arc<Mutex<Told>>);
 
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-enum Source {
-    #[default]
-    Config,
-    /// Providers often forbid CONFIG, but answer INFO.
-    Info,
-    Nowhere,
+/// What Redis says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Told {
+    policy: bool,
+    role: bool,
+}
+
+/// Nothing is warned of before it was asked for.
+impl Default for Told {
+    fn default() -> Self {
+        Self { policy: true, role: true }
+    }
 }
 
 impl PolicyCheck {
-    /// Makes sure that Redis answers, and that it refuses writes rather than evicting when its memory is full.
+    /// Makes sure that Redis answers, that it refuses writes rather than evicting when its memory is full, and that it is nobody's
+    /// replica. By INFO, which is allowed where CONFIG is not.
     pub(crate) async fn run(&self, connection: &Connection) -> Result<(), Error> {
-        let mut get = redis::cmd("CONFIG");
-        get.arg("GET").arg(SETTING);
-        let asking = connection.try_command::<HashMap<String, String>>(&get);
-        let settings = asked(DOING, asking).await;
-        let (policy, refused) = match settings {
-            Ok(mut settings) => (settings.remove(SETTING), None),
-            Err(error) if error.code().is_some() => (from_info(connection).await?, Some(error)),
-            Err(error) => return Err(Error::redis(DOING, error)),
-        };
-        let source = match (&policy, &refused) {
-            (None, _) => Source::Nowhere,
-            (Some(_), None) => Source::Config,
-            (Some(_), Some(_)) => Source::Info,
-        };
-        if self.is_news(source) {
-            warn(source, refused.as_ref());
+        let mut info = redis::cmd("INFO");
+        info.arg("memory").arg("replication");
+        let info: String = connection.command("ask Redis how it is set up", &info).await?;
+        let (policy, role) = (value(&info, "maxmemory_policy"), value(&info, "role"));
+        let told = Told { policy: policy.is_some(), role: role.is_some() };
+        if self.is_news(told) {
+            warn(told);
         }
-        match policy {
-            Some(policy) if policy != NEEDED => Err(Error::Evicting { policy }),
+        match (policy, role) {
+            (Some(policy), _) if policy != NEEDED_POLICY => {
+                Err(Error::Evicting { policy: policy.to_owned() })
+            }
+            (_, Some(role)) if role != "master" => Err(Error::Replica),
             _ => Ok(()),
         }
     }
 
-    fn is_news(&self, source: Source) -> bool {
+    fn is_news(&self, told: Told) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *last, source) != source
+        std::mem::replace(&mut *last, told) != told
     }
 }
 
-async fn from_info(connection: &Connection) -> Result<Option<String>, Error> {
-    let mut info = redis::cmd("INFO");
-    info.arg("memory");
-    let info: String = connection.command("ask Redis for INFO memory", &info).await?;
-    let line = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
-    Ok(line.map(|policy| policy.trim().to_owned()))
+/// The value in a line `name:value`.
+fn value<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let of_name = |line: &'a str| line.strip_prefix(name)?.strip_prefix(':');
+    info.lines().find_map(of_name).map(str::trim)
 }
 
-fn warn(source: Source, refused: Option<&RedisError>) {
-    let error = refused.map(tracing::field::display);
-    match source {
-        Source::Config => tracing::info!("Redis tells its maxmemory-policy"),
-        Source::Info => {
-            tracing::warn!(error, "CONFIG GET is refused; asking INFO for the maxmemory-policy");
-        }
-        Source::Nowhere => {
-            tracing::warn!(
-                error,
-                "Redis does not tell its maxmemory-policy; it must be noeviction"
-            );
-        }
+fn warn(told: Told) {
+    if !told.policy {
+        tracing::warn!("Redis does not tell its maxmemory-policy; it must be noeviction");
+    }
+    if !told.role {
+        tracing::warn!("Redis does not tell whether it is a replica; it must not be one");
+    }
+    if told == Told::default() {
+        tracing::info!("Redis tells its maxmemory-policy and its role again");
     }
 }
 
@@ -93,9 +78,19 @@ mod tests {
     fn only_a_change_is_news() {
         let check = PolicyCheck::default();
         let clone = check.clone();
-        let told = [Source::Config, Source::Info, Source::Info, Source::Nowhere, Source::Config];
-        let news = told.map(|source| clone.is_news(source));
+        let all = Told::default();
+        let no_policy = Told { policy: false, ..all };
+        let no_role = Told { role: false, ..all };
+        let news = [all, no_policy, no_policy, no_role, all].map(|told| clone.is_news(told));
         assert_eq!(news, [false, true, false, true, true]);
-        assert!(!check.is_news(Source::Config), "clones know the same");
+        assert!(!check.is_news(all), "clones know the same");
+    }
+
+    #[test]
+    fn a_value_is_found_by_its_whole_name() {
+        let info = "# Replication\r\nmaster_replid:7\r\nrole:master\r\n# Memory\r\nmaxmemory_policy:noeviction\r\n";
+        assert_eq!(value(info, "role"), Some("master"));
+        assert_eq!(value(info, "maxmemory_policy"), Some("noeviction"));
+        assert_eq!(value(info, "maxmemory"), None);
     }
 }

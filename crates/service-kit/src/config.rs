@@ -40,7 +40,8 @@ pub enum LogFormat {
 /// The log's Postgres.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
-    /// Postgres that keeps the log, e.g. `postgres://user@host:5432/counterfoil`.
+    /// Postgres that keeps the log, e.g. `postgres://user@127.0.0.1:5432/counterfoil`; another machine's needs
+    /// `?sslmode=verify-full&sslrootcert=FILE`.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: DatabaseUrl,
 }
@@ -48,7 +49,8 @@ pub struct DatabaseArgs {
 /// The read model's Redis.
 #[derive(Args, Clone, Debug)]
 pub struct RedisArgs {
-    /// Redis that keeps the read model, e.g. `redis://host:6379/0`.
+    /// Redis that keeps the read model, e.g. `redis://127.0.0.1:6379/0`; another machine's needs `rediss://` and
+    /// `?sslmode=verify-full&sslrootcert=FILE`.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: RedisUrl,
 }

@@ -29,10 +29,9 @@ async fn position(stage: &Stage, view: View) -> Position {
 /// The position of the last event before which everything is as it was written.
 async fn edit_last_batch(stage: &mut Stage) -> Position {
     let before = stage.world.head(Shard::ZERO);
-    let edit = "ALTER TABLE counterfoil.events DISABLE TRIGGER ALL;
-         UPDATE counterfoil.events SET reference = 'edited' WHERE position = (SELECT max(position) FROM counterfoil.events)";
+    let edit = "UPDATE counterfoil.events SET reference = 'edited' WHERE position = (SELECT max(position) FROM counterfoil.events)";
     stage.world.everybody_gets_money().await;
-    stage.world.sql(edit).await;
+    stage.world.tamper(edit).await;
     before
 }
 
@@ -96,7 +95,7 @@ async fn the_lag_of_a_stopped_view_grows_until_it_can_go_on() {
     stopped(&stage, &projector).await;
     let mend = "UPDATE counterfoil.events SET reference = 'reference 1'
          WHERE position = (SELECT max(position) FROM counterfoil.events)";
-    stage.world.sql(mend).await;
+    stage.world.tamper(mend).await;
     stage.caught_up().await;
     stage.until("there is no lag", async || lag(&projector).await <= 0.0).await;
 }
@@ -104,13 +103,11 @@ async fn the_lag_of_a_stopped_view_grows_until_it_can_go_on() {
 /// Cuts the log back to before the last `batches` batches, as restoring an older backup does.
 pub(crate) async fn go_back(stage: &mut Stage, batches: i32) {
     let cut = format!(
-        "ALTER TABLE counterfoil.batches DISABLE TRIGGER ALL;
-         ALTER TABLE counterfoil.events DISABLE TRIGGER ALL;
-         DELETE FROM counterfoil.batches WHERE first_position IN
+        "DELETE FROM counterfoil.batches WHERE first_position IN
              (SELECT first_position FROM counterfoil.batches ORDER BY first_position DESC LIMIT {batches});
          DELETE FROM counterfoil.events WHERE position > (SELECT max(last_position) FROM counterfoil.batches)"
     );
-    stage.world.sql(&cut).await;
+    stage.world.tamper(&cut).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,10 +148,9 @@ async fn a_log_with_another_history_of_the_same_length_is_noticed() {
     stage.world.happens(60).await;
     let projector = stage.start(&[]);
     stage.caught_up().await;
-    let rewrite = "ALTER TABLE counterfoil.batches DISABLE TRIGGER ALL;
-         UPDATE counterfoil.batches SET hash = sha256('another history')
+    let rewrite = "UPDATE counterfoil.batches SET hash = sha256('another history')
          WHERE last_position = (SELECT max(last_position) FROM counterfoil.batches)";
-    stage.world.sql(rewrite).await;
+    stage.world.tamper(rewrite).await;
     stopped(&stage, &projector).await;
 }
 
@@ -184,4 +180,22 @@ async fn a_redis_that_evicts_is_refused_at_the_start() {
     stage.redis(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
     let projector = stage.start(&[]);
     stage.until("the projector has ended", async || projector.has_ended()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_copies_another_is_not_written_and_said_to_be_one() {
+    let redis = dev_servers::Redis::start_private().await.unwrap();
+    let mut stage = Stage::on(&redis.url(), "cf", World::new(1).await).await;
+    stage.world.happens(20).await;
+    let projector = stage.start(&[]);
+    stage.caught_up().await;
+    stage.redis(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    let says_so = async || {
+        let (status, reason) = projector.get("/readyz").await;
+        status == 503 && reason.contains("Redis is a replica")
+    };
+    stage.until("not ready, because Redis is a replica", says_so).await;
+    stage.redis(&["REPLICAOF", "NO", "ONE"]).await;
+    stage.until("ready again", async || projector.get("/readyz").await.0 == 200).await;
+    stage.is_right().await;
 }

@@ -20,6 +20,8 @@ pub(crate) struct Stage {
     pub(crate) store: StoreConfig,
     pub(crate) reader: Reader,
     pub(crate) writer: Writer,
+    /// How projectors log in.
+    projector_redis_url: String,
 }
 
 /// A projector in this process. Dropped like a process that is killed.
@@ -73,9 +75,20 @@ impl Running {
 }
 
 impl Stage {
+    /// On the shared servers. Projectors are Redis users who may do there what a projector may and nothing else.
     pub(crate) async fn new(shards: i16) -> Self {
         let servers = TestServers::get();
-        Self::on(&servers.redis(), &servers.redis_prefix(), World::new(shards).await).await
+        let (redis_url, prefix) = (servers.redis(), servers.redis_prefix());
+        let mut stage = Self::on(&redis_url, &prefix, World::new(shards).await).await;
+        let [user, _] = read_model::acl_users(&prefix).unwrap();
+        let name = format!("{prefix}-{}", user.name);
+        let rules = user.rules.split(' ');
+        stage
+            .redis(&["ACL", "SETUSER", &name, ">word"].into_iter().chain(rules).collect::<Vec<_>>())
+            .await;
+        stage.projector_redis_url =
+            redis_url.replacen("redis://", &format!("redis://{name}:word@"), 1);
+        stage
     }
 
     pub(crate) async fn on(redis_url: &str, prefix: &str, world: World) -> Self {
@@ -83,7 +96,7 @@ impl Stage {
         store.key_prefix = prefix.to_owned();
         let reader = Reader::connect(&store).await.unwrap();
         let writer = Writer::connect(&store).await.unwrap();
-        Self { world, store, reader, writer }
+        Self { world, store, reader, writer, projector_redis_url: redis_url.to_owned() }
     }
 
     pub(crate) fn config(&self, more: &[&str]) -> Config {
@@ -92,7 +105,7 @@ impl Stage {
         let always = [
             "projector",
             &format!("--database-url={}", self.world.database_url),
-            &format!("--redis-url={}", self.store.redis_url),
+            &format!("--redis-url={}", self.projector_redis_url),
             &format!("--redis-key-prefix={}", self.store.key_prefix),
             &metrics,
             "--sweep-accounts-per-second=0",

@@ -226,6 +226,11 @@ impl World {
         self.admin().await.client.batch_execute(sql).await.unwrap();
     }
 
+    /// Changes the log as it refuses to be changed.
+    pub(crate) async fn tamper(&self, sql: &str) {
+        dev_servers::tamper(&self.database_url, sql).await;
+    }
+
     /// Rings the bell, as the write-service does behind every append.
     pub(crate) async fn ring(&self) {
         self.sql("NOTIFY counterfoil_events").await;

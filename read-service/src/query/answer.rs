@@ -143,6 +143,8 @@ impl Queries {
             }
             Error::Unavailable { .. }
             | Error::Evicting { .. }
+            | Error::Replica
+            | Error::Unprotected(_)
             | Error::Url(_)
             | Error::KeyPrefix(_)
             | Error::Conflict { .. }

@@ -7,6 +7,7 @@ mod contract;
 mod errors;
 mod floor;
 mod lists;
+mod logins;
 mod rebuild;
 mod support;
 mod waiting;

@@ -112,6 +112,22 @@ async fn a_redis_that_became_a_replica_without_a_master_is_used_again_afterwards
 }
 
 #[tokio::test]
+async fn a_redis_that_copies_another_is_not_asked() {
+    let redis = Redis::start_private().await.unwrap();
+    let mut model = Model::new(&redis.url(), 1).await;
+    model.open("alice", "acme").await;
+    let service = Service::start(&redis.url(), &[]).await;
+    // It would still answer, with what it had.
+    command(&redis.url(), &["REPLICAOF", "127.0.0.1", "1"]).await;
+    service.until(Serving::NotServing).await;
+    let refused = service.client().get_balance(balance("alice")).await.unwrap_err();
+    assert_eq!(reason(&refused).as_deref(), Some("READ_STORE_UNAVAILABLE"), "{refused}");
+    command(&redis.url(), &["REPLICAOF", "NO", "ONE"]).await;
+    service.until(Serving::Serving).await;
+    assert_eq!(until_answered(&service, "alice").await, 0);
+}
+
+#[tokio::test]
 async fn a_server_that_starts_before_its_redis_serves_when_it_is_there() {
     let redis = Redis::start_private().await.unwrap();
     redis.stop().await.unwrap();

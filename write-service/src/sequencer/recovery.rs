@@ -406,6 +406,7 @@ impl Sequencer {
             Error::Unavailable { .. }
             | Error::Silent(_)
             | Error::Corrupt { .. }
+            | Error::NotUnderstood { .. }
             | Error::Settings(_) => CommandError::LedgerUnavailable,
         };
         let why = error.detail();

@@ -108,6 +108,7 @@ impl Sequencer {
             | Error::Silent(_)
             | Error::Standby
             | Error::Unsafe(_)
+            | Error::NotUnderstood { .. }
             | Error::Settings(_) => {
                 tracing::warn!(error = error.detail(), "the log cannot be read");
                 self.note(Trouble::Lost);

@@ -182,6 +182,6 @@ async fn an_instance_left_far_behind_notices_another_history(shards: i16) {
     service.done(deposit("a", 1)).await;
     log.grow("a", 8).await;
     let forge = "UPDATE counterfoil.batches SET digest = sha256('') WHERE last_position = 2";
-    log.admin().await.run(forge).await;
+    log.admin().await.tamper(forge).await;
     assert_eq!(service.refused(deposit("a", 1)).await.reason, "LEDGER_CORRUPT");
 }

@@ -13,6 +13,7 @@ mod errors;
 mod idempotency;
 mod instances;
 mod leaving;
+mod logins;
 mod lost_answers;
 mod races;
 mod refusals;

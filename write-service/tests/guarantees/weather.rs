@@ -214,6 +214,58 @@ async fn a_database_that_forgets_is_not_written() {
     assert_eq!(started.done(deposit("a", 5)).await.balance(), 5);
 }
 
+/// Settings of the whole server, which all tests share: so a session is told of others than there are.
+#[tokio::test]
+async fn a_server_that_would_lose_commands_is_refused_by_name() {
+    for (function, answer, reason, says) in [
+        (
+            "current_setting(text) RETURNS text",
+            "CASE $1 WHEN 'fsync' THEN 'off' ELSE pg_catalog.current_setting($1) END",
+            "LEDGER_UNSAFE",
+            "fsync is off",
+        ),
+        (
+            "current_setting(text) RETURNS text",
+            "CASE $1 WHEN 'full_page_writes' THEN 'off' ELSE pg_catalog.current_setting($1) END",
+            "LEDGER_UNSAFE",
+            "full_page_writes is off",
+        ),
+        (
+            "current_setting(text) RETURNS text",
+            "CASE $1 WHEN 'synchronous_commit' THEN 'off' ELSE pg_catalog.current_setting($1) END",
+            "LEDGER_UNSAFE",
+            "synchronous_commit is off",
+        ),
+        (
+            "current_setting(text) RETURNS text",
+            "CASE $1 WHEN 'transaction_read_only' THEN 'on' ELSE pg_catalog.current_setting($1) END",
+            "STORAGE_UNAVAILABLE",
+            "can only be read",
+        ),
+        ("pg_is_in_recovery() RETURNS boolean", "true", "STORAGE_UNAVAILABLE", "it is a standby"),
+    ] {
+        let log = Log::create(1).await;
+        let admin = log.admin().await;
+        let pretend = format!(
+            "CREATE SCHEMA pretended;
+             CREATE FUNCTION pretended.{function} LANGUAGE sql AS $$ SELECT {answer} $$;
+             GRANT USAGE ON SCHEMA pretended TO PUBLIC;
+             ALTER DATABASE {} SET search_path = pretended, pg_catalog, public",
+            admin.database()
+        );
+        admin.run(&pretend).await;
+        let service = log.service().await;
+        let refusal = service.refused(open("a")).await;
+        check(&refusal, Code::Unavailable, reason, "false");
+        assert!(refusal.message.contains(says), "{refusal:?}");
+        service.until_serving(false).await;
+        admin.run(&format!("ALTER DATABASE {} RESET search_path", admin.database())).await;
+        admin.cut("counterfoil-safety/").await; // that session was told when it began
+        service.until_serving(true).await;
+        service.done(open("a")).await;
+    }
+}
+
 #[tokio::test]
 async fn a_database_that_cannot_store_says_so_and_is_written_again_when_it_can() {
     let log = Log::create(1).await;
@@ -293,7 +345,7 @@ async fn a_log_that_goes_backwards_stops_the_writer() {
         for call in [open("a"), deposit("a", 1), deposit("a", 1), deposit("a", 1)] {
             service.done(call).await;
         }
-        log.admin().await.run(damage).await;
+        log.admin().await.tamper(damage).await;
         let answers = every_one(&service.client, (0..10).map(|_| deposit("a", 5))).await;
         for answer in answers {
             check(&answer.unwrap_err(), Code::DataLoss, "LEDGER_CORRUPT", "false");

@@ -29,24 +29,34 @@ pub(super) async fn verify(
     let mut page = PAGE_EVENTS_MAX;
     loop {
         match log.read_after(shard, &walk.link, page).await {
-            Ok(batches) if batches.is_empty() => break,
-            Ok(batches) => walk.take(&batches).await?,
-            // Again batch by batch, so that those before the broken one are taken as they are.
-            Err(Error::Corrupt { .. }) if page > 1 => {
-                page = 1;
-                continue;
+            Ok(batches) if batches.is_empty() => return Ok(()),
+            Ok(batches) => {
+                walk.take(&batches).await?;
+                page = (page * 2).min(PAGE_EVENTS_MAX);
             }
-            Err(Error::Corrupt { position, finding, .. }) => {
+            // Again batch by batch, so that those before the broken one are taken as they are.
+            Err(Error::Corrupt { .. } | Error::NotUnderstood { .. }) if page > 1 => page = 1,
+            Err(error) => {
+                let (position, finding) = finding_of(error)?;
+                let position = position.max(walk.link.position.plus(1));
                 walk.findings.add(shard, format!("from position {position}"), finding);
                 if !walk.step_over().await? {
-                    break;
+                    return Ok(());
                 }
-                page = PAGE_EVENTS_MAX;
             }
-            Err(error) => return Err(Failure::other(error)),
         }
     }
-    walk.look_behind_the_head().await
+}
+
+/// What is wrong, and where; other errors are the way to the log, and nothing of it.
+fn finding_of(error: Error) -> Result<(Position, String), Failure> {
+    match error {
+        Error::Corrupt { position, finding, .. } => Ok((position, finding)),
+        Error::NotUnderstood { position, finding, .. } => {
+            Ok((position, format!("{finding}; edited, or of a later version")))
+        }
+        error => Err(Failure::other(error)),
+    }
 }
 
 struct Walk<'a> {
@@ -63,11 +73,13 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Batches whose chain is in order.
     async fn take(&mut self, batches: &[RecordedBatch]) -> Result<(), Failure> {
+        let begin = self.link.position;
         for batch in batches {
             self.check_account_count(batch);
             self.findings.looked_at("batches of the log", 1);
             self.link = batch.link;
         }
+        self.check_nothing_overlaps(begin, batches.len()).await?;
         let events: Vec<RecordedEvent> =
             batches.iter().flat_map(|batch| batch.events.iter().cloned()).collect();
         self.check_events(&events).await
@@ -76,9 +88,15 @@ impl Walk<'_> {
     async fn check_events(&mut self, events: &[RecordedEvent]) -> Result<(), Failure> {
         let missing = self.states.missing(events);
         if !missing.is_empty() {
-            let found = self.log.states_at(self.shard, &missing).await.map_err(Failure::other)?;
-            for record in found {
-                self.states.learn(record.number, record.state);
+            match self.log.states_at(self.shard, &missing).await {
+                Ok(found) => {
+                    found.iter().for_each(|record| self.states.learn(record.number, record.state));
+                }
+                // That is found where it stands.
+                Err(error) => {
+                    finding_of(error)?;
+                    self.states.rows_are_missing();
+                }
             }
         }
         for event in events {
@@ -114,29 +132,40 @@ impl Walk<'_> {
         }
     }
 
+    /// Between batches that follow each other there is no place for others, but somebody may have put them there.
+    async fn check_nothing_overlaps(
+        &mut self,
+        begin: Position,
+        batches: usize,
+    ) -> Result<(), Failure> {
+        let end = self.link.position;
+        let there = self.log.count_batches(self.shard, begin, end).await.map_err(Failure::other)?;
+        let more = there.saturating_sub(i64::try_from(batches).unwrap_or(i64::MAX));
+        if more != 0 {
+            let place = format!("positions {} to {end}", begin.plus(1));
+            self.findings.add(self.shard, place, format!("{more} batches overlap with others"));
+        }
+        Ok(())
+    }
+
     /// Looks at the rows of the broken batch and goes on behind it, from what the next batch was chained to. False at
     /// the end of the log.
     async fn step_over(&mut self) -> Result<bool, Failure> {
-        let head = self.log.head(self.shard).await.map_err(Failure::other)?;
-        let Some(head) = head.map(|head| head.link.position) else { return Ok(false) };
         let begin = self.link.position;
-        let mut position = begin;
-        let next = loop {
-            position = position.plus(1);
-            if position > head {
-                break None;
-            }
-            let link = self.log.link_at(self.shard, position).await.map_err(Failure::other)?;
-            if link.is_some() {
-                break link;
-            }
-        };
-        self.look_at_rows(begin, position.min(head)).await?;
-        self.accounts = None;
-        match next {
-            Some(link) => self.link = link,
-            None => return Ok(false),
+        let claims = self.log.claims_after(self.shard, begin, 2).await.map_err(Failure::other)?;
+        let Some(broken) = claims.first() else { return Ok(false) };
+        let end = broken.end(claims.get(1));
+        if end <= begin {
+            return Ok(false); // so far out that nothing is behind it
         }
+        self.look_at_rows(begin, end).await?;
+        self.accounts = None;
+        let unknown = [0; 32]; // then the next batch is named as well
+        self.link = ChainLink {
+            position: end,
+            digest: broken.digest.unwrap_or(unknown),
+            hash: broken.hash.unwrap_or(unknown),
+        };
         Ok(true)
     }
 
@@ -146,11 +175,12 @@ impl Walk<'_> {
         let positions: Vec<Position> = (after.get() + 1..=last).filter_map(Position::new).collect();
         let events = match self.log.events_at(self.shard, &positions).await {
             Ok(events) => events,
-            Err(Error::Corrupt { position, finding, .. }) => {
+            Err(error) => {
+                let (position, finding) = finding_of(error)?;
                 self.findings.add(self.shard, format!("row {position}"), finding);
+                self.states.rows_are_missing();
                 return Ok(());
             }
-            Err(error) => return Err(Failure::other(error)),
         };
         let mut events = events;
         events.sort_by_key(|event| event.position);
@@ -170,17 +200,5 @@ impl Walk<'_> {
             self.states.rows_are_missing();
         }
         self.check_events(&events).await
-    }
-
-    /// Rows that no batch holds.
-    async fn look_behind_the_head(&mut self) -> Result<(), Failure> {
-        let behind = [self.link.position.plus(1)];
-        let found = self.log.events_at(self.shard, &behind).await.map_err(Failure::other)?;
-        let head = self.log.head(self.shard).await.map_err(Failure::other)?;
-        let head = head.map_or(Position::ZERO, |head| head.link.position);
-        for event in found.iter().filter(|event| event.position > head) {
-            self.findings.add(self.shard, format!("row {}", event.position), "no batch holds it");
-        }
-        Ok(())
     }
 }

@@ -1,6 +1,7 @@
-//! What Redis says it has of the log, against the log: the only proof that a log was not cut off at its end.
+//! What Redis says it has of the log, against the log: with an anchor, the only proof that a log was not cut off at its end.
 
-use event_store::{LogIdentity, LogReader};
+use event_store::{ChainLink, Error, LogIdentity, LogReader};
+use ledger::{Position, Shard};
 use read_model::Reader;
 
 use super::findings::Findings;
@@ -33,28 +34,63 @@ pub(super) async fn verify(
                 continue;
             }
             let position = checkpoint.position;
-            let genesis = identity.genesis(shard);
-            let link = match position == genesis.position {
-                true => Some(genesis),
-                false => log.link_at(shard, position).await.map_err(Failure::other)?,
-            };
-            let head = log.head(shard).await.map_err(Failure::other)?;
-            let head = head.map_or(genesis.position, |head| head.link.position);
-            match link {
-                Some(link) if link.hash == checkpoint.hash => {}
-                Some(_) => findings.add(
+            match Seen::at(log, identity, shard, position).await? {
+                Seen::Link(link) if link.hash == checkpoint.hash => {}
+                Seen::Link(_) => findings.add(
                     shard,
                     place,
                     format!("up to position {position} it has seen another log than this one"),
                 ),
-                None if position > head => findings.add(
+                Seen::NothingBehind(head) => findings.add(
                     shard,
                     place,
                     format!("it includes position {position}, but the log ends at {head}: its end was cut off"),
                 ),
-                None => findings.add(shard, place, format!("no batch ends at its position {position}")),
+                Seen::NoEnd => {
+                    findings.add(shard, place, format!("no batch ends at its position {position}"));
+                }
+                Seen::Broken(what) => findings.add(shard, place, what),
             }
         }
     }
     Ok(())
+}
+
+/// What the log has where somebody has seen a batch end.
+pub(super) enum Seen {
+    /// A batch that ends there.
+    Link(ChainLink),
+    /// The log ends before.
+    NothingBehind(Position),
+    /// No batch ends there.
+    NoEnd,
+    /// It cannot be read.
+    Broken(String),
+}
+
+impl Seen {
+    pub(super) async fn at(
+        log: &LogReader,
+        identity: &LogIdentity,
+        shard: Shard,
+        position: Position,
+    ) -> Result<Self, Failure> {
+        let genesis = identity.genesis(shard);
+        if position == genesis.position {
+            return Ok(Self::Link(genesis));
+        }
+        let found = async {
+            let link = log.link_at(shard, position).await?;
+            Ok((link, log.head(shard).await?))
+        };
+        match found.await {
+            Ok((Some(link), _)) => Ok(Self::Link(link)),
+            Ok((None, head)) => {
+                let head = head.map_or(genesis.position, |head| head.link.position);
+                Ok(if position > head { Self::NothingBehind(head) } else { Self::NoEnd })
+            }
+            Err(error @ Error::Corrupt { .. }) => Ok(Self::Broken(error.to_string())),
+            Err(error) => Err(Failure::other(error)),
+        }
+    }
 }

@@ -35,7 +35,9 @@ pub(super) async fn verify(
         let peers = match log.events_at(shard, &positions).await {
             Ok(peers) => peers,
             // A row that cannot be read is found where it stands.
-            Err(event_store::Error::Corrupt { .. }) => continue,
+            Err(event_store::Error::Corrupt { .. } | event_store::Error::NotUnderstood { .. }) => {
+                continue;
+            }
             Err(error) => return Err(Failure::other(error)),
         };
         let peers: BTreeMap<Position, RecordedEvent> =

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 
-use event_store::LogIdentity;
 use ledger::{AccountId, StreamVersion};
 use projector::{Mismatch, Verified, VerifyError};
 use read_model::{AccountView, Place, StatementEntry, StatementHeader, StoreConfig, View};
@@ -20,7 +19,6 @@ const BYTES_SHOWN_MAX: usize = 24;
 pub(super) async fn verify(
     database_url: &DatabaseUrl,
     store: &StoreConfig,
-    identity: &LogIdentity,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
     for attempt in 1..=ATTEMPTS_MAX {
@@ -29,7 +27,7 @@ pub(super) async fn verify(
             projector::verify(database_url.expose(), store, |view| views.push(view.clone())).await;
         match compared {
             Err(VerifyError::Moved) if attempt < ATTEMPTS_MAX => {}
-            Err(error) => return could_not_compare(error, identity, findings),
+            Err(error) => return could_not_compare(error, findings),
             Ok(_) => {
                 views.iter().for_each(|view| note(view, findings));
                 break;
@@ -40,18 +38,12 @@ pub(super) async fn verify(
 }
 
 /// With a broken log there is nothing to compare with; what is broken has been found before.
-fn could_not_compare(
-    error: VerifyError,
-    identity: &LogIdentity,
-    findings: &mut Findings,
-) -> Result<(), Failure> {
+fn could_not_compare(error: VerifyError, findings: &mut Findings) -> Result<(), Failure> {
     if findings.is_empty() {
         return Err(Failure::other(error));
     }
     let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-    for shard in identity.shards.shards().take(1) {
-        findings.add(shard, "Redis", format!("not compared with a log that is broken: {cause}"));
-    }
+    findings.add_overall("Redis", format!("not compared with a log that is broken: {cause}"));
     Ok(())
 }
 

@@ -9,4 +9,6 @@ mod reading;
 mod repairing;
 mod statements;
 mod support;
+mod tls;
+mod users;
 mod weather;

@@ -9,7 +9,7 @@ use ledger::{
 };
 use read_model::{
     AccountView, Change, Checkpoint, EntryKind, Generation, Page, Reader, StatementEntry,
-    StatementHeader, StoreConfig, SwapOutcome, View, Writer,
+    StatementHeader, StoreConfig, SwapOutcome, View, Writer, acl_users,
 };
 use uuid::Uuid;
 
@@ -17,16 +17,25 @@ pub(crate) const SHARD: Shard = Shard::ZERO;
 pub(crate) const LOG_ID: LogId = LogId(Uuid::from_u128(1));
 
 pub(crate) struct Store {
+    /// How the halves of the read model log in.
     pub(crate) config: StoreConfig,
+    /// How an operator does.
+    admin_url: String,
     pub(crate) writer: Writer,
     pub(crate) reader: Reader,
 }
 
 impl Store {
-    /// On the shared Redis.
+    /// On the shared Redis, as a user who may do there what a projector may, be told of commits as a read-service may, and
+    /// nothing else.
     pub(crate) async fn new() -> Self {
         let servers = TestServers::get();
-        Self::at(&servers.redis(), &servers.redis_prefix()).await
+        let (redis_url, prefix) = (servers.redis(), servers.redis_prefix());
+        let [projector, _] = acl_users(&prefix).unwrap();
+        let name = format!("{prefix}-{}", projector.name);
+        let rules = format!("{} +subscribe +unsubscribe", projector.rules);
+        let url = add_user(&redis_url, &name, &rules).await;
+        Self { admin_url: redis_url, ..Self::at(&url, &prefix).await }
     }
 
     pub(crate) async fn at(redis_url: &str, prefix: &str) -> Self {
@@ -34,7 +43,7 @@ impl Store {
         config.key_prefix = prefix.to_owned();
         let writer = Writer::connect(&config).await.unwrap();
         let reader = Reader::connect(&config).await.unwrap();
-        Self { config, writer, reader }
+        Self { config, admin_url: redis_url.to_owned(), writer, reader }
     }
 
     /// A generation at position 0 that queries do not see yet.
@@ -57,7 +66,7 @@ impl Store {
 
     /// Runs one plain Redis command, as an operator would by hand.
     pub(crate) async fn redis(&self, words: &[&str]) -> redis::Value {
-        let client = redis::Client::open(self.config.redis_url.as_str()).unwrap();
+        let client = redis::Client::open(self.admin_url.as_str()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut command = redis::Cmd::new();
         command.arg(words);
@@ -66,7 +75,7 @@ impl Store {
 
     /// Sets a key to some bytes by hand.
     pub(crate) async fn set(&self, key: &str, value: &[u8]) {
-        let client = redis::Client::open(self.config.redis_url.as_str()).unwrap();
+        let client = redis::Client::open(self.admin_url.as_str()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut set = redis::cmd("SET");
         let () = set.arg(key).arg(value).query_async(&mut connection).await.unwrap();
@@ -85,6 +94,16 @@ impl Store {
         dump.sort();
         dump
     }
+}
+
+/// Makes a user and returns where it connects.
+pub(crate) async fn add_user(redis_url: &str, name: &str, rules: &str) -> String {
+    let client = redis::Client::open(redis_url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut set_user = redis::cmd("ACL");
+    set_user.arg("SETUSER").arg(name).arg(">word").arg(rules.split(' ').collect::<Vec<_>>());
+    let () = set_user.query_async(&mut connection).await.unwrap();
+    redis_url.replacen("redis://", &format!("redis://{name}:word@"), 1)
 }
 
 pub(crate) fn page(

@@ -17,13 +17,21 @@ async fn a_redis_that_may_evict_is_refused() {
     let refused = Reader::connect(&config).await.err().unwrap();
     assert!(matches!(&refused, Error::Evicting { policy } if policy == "allkeys-lru"), "{refused}");
     assert!(matches!(Writer::connect(&config).await, Err(Error::Evicting { .. })));
-    // A provider that forbids CONFIG is asked by INFO.
-    store.redis(&["ACL", "SETUSER", "default", "-config"]).await;
-    assert!(matches!(Reader::connect(&config).await, Err(Error::Evicting { .. })));
-    store.redis(&["ACL", "SETUSER", "default", "+config"]).await;
     store.redis(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
-    store.redis(&["ACL", "SETUSER", "default", "-config"]).await;
     Reader::connect(&config).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redis_that_copies_another_is_refused() {
+    let redis = Redis::start_private().await.unwrap();
+    let store = Store::at(&redis.url(), "cf").await;
+    store.redis(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    let config = StoreConfig::new(redis.url());
+    let refused = Reader::connect(&config).await.err().unwrap();
+    assert!(matches!(&refused, Error::Replica), "{refused}");
+    assert!(matches!(Writer::connect(&config).await, Err(Error::Replica)));
+    store.redis(&["REPLICAOF", "NO", "ONE"]).await;
+    Writer::connect(&config).await.unwrap();
 }
 
 #[tokio::test]

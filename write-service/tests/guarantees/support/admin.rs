@@ -35,6 +35,11 @@ impl Admin {
         rows.iter().map(|row| row.get(0)).collect()
     }
 
+    /// Changes the log as it refuses to be changed.
+    pub(crate) async fn tamper(&self, sql: &str) {
+        dev_servers::tamper(&self.url, sql).await;
+    }
+
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         self.connection.client.query_one(sql, &[]).await.unwrap().get(0)
     }

@@ -1,0 +1,171 @@
+//! A short history of a bank, appended without any service: every kind of event that columns depend on, in several batches of
+//! two shards. The same again with another amount is another history that is just as right.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use dev_servers::TestServers;
+use event_store::{Appender, Attempt, EventData, EventRow, Head, LogIdentity, ShardPart, migrate};
+use ledger::{
+    AccountId, AccountNumber, AccountState, Amount, Currency, Event, Money, Movement, Opening,
+    Operation, OwnerId, Position, Rejection, RequestId, Shard, ShardCount, Text, Timestamp,
+    event::{Entry, RejectedCommand, TransferEntry},
+};
+use uuid::Uuid;
+
+/// An account: its shard, and its number there.
+type Account = (Shard, i32);
+
+const ALICE: Account = (Shard::ZERO, 1);
+const BOB: Account = (Shard::ZERO, 2);
+const SHARDS: i16 = 2;
+
+/// A log with this history in it.
+pub(crate) struct History {
+    pub(crate) url: String,
+    pub(crate) identity: LogIdentity,
+}
+
+struct Pen {
+    appender: Appender,
+    identity: LogIdentity,
+    heads: BTreeMap<Shard, Head>,
+    pending: BTreeMap<Shard, Vec<EventRow>>,
+    states: BTreeMap<Account, AccountState>,
+    requests: u128,
+}
+
+impl History {
+    /// In a database of its own.
+    pub(crate) async fn written() -> Self {
+        let url = TestServers::get().database().await;
+        let identity = migrate(&url, ShardCount::new(SHARDS)).await.unwrap();
+        let history = Self { url, identity };
+        history.write(500).await;
+        history
+    }
+
+    /// Writes it, from the beginning of an empty log; `amount` is what Alice begins with.
+    pub(crate) async fn write(&self, amount: i64) {
+        let identity = self.identity;
+        let heads = identity.shards.shards().map(|shard| (shard, identity.empty_head(shard)));
+        let mut pen = Pen {
+            appender: Appender::connect(&self.url, "counterfoil-append/history").await.unwrap(),
+            identity,
+            heads: heads.collect(),
+            pending: BTreeMap::new(),
+            states: BTreeMap::new(),
+            requests: 0,
+        };
+        pen.write(amount).await;
+    }
+}
+
+impl Pen {
+    async fn write(&mut self, amount: i64) {
+        let carol = (Shard::new(1).unwrap(), 1);
+        self.open(ALICE, "alice");
+        self.open(BOB, "bob");
+        self.open(carol, "carol");
+        self.append().await;
+        self.happens(ALICE, Event::MoneyDeposited(entry(amount)));
+        self.append().await;
+        self.transfer((ALICE, "alice"), (BOB, "bob"));
+        self.append().await;
+        self.transfer((ALICE, "alice"), (carol, "carol"));
+        self.append().await;
+        self.happens(ALICE, refused());
+        self.happens(BOB, Event::AccountFrozen);
+        self.append().await;
+        for amount in 1..=5 {
+            self.happens(BOB, Event::MoneyDeposited(entry(amount)));
+            self.happens(carol, Event::MoneyDeposited(entry(amount)));
+            self.happens(ALICE, Event::BillPaid(entry(amount)));
+            self.append().await;
+        }
+    }
+
+    fn open(&mut self, account: Account, id: &str) {
+        let opening = Arc::new(Opening {
+            account_id: AccountId::new(id).unwrap(),
+            owner_id: OwnerId::new("owner").ok(),
+            currency: Currency::new("EUR").unwrap(),
+            labels: [("branch".to_owned(), "7".to_owned())].into(),
+        });
+        self.happens(account, Event::AccountOpened { opening, overdraft_limit: 70 });
+    }
+
+    fn transfer(&mut self, from: (Account, &str), to: (Account, &str)) {
+        let side = |peer: &str| TransferEntry {
+            amount: Amount::new(20).unwrap(),
+            reference: Text::new("rent").ok(),
+            peer: AccountId::new(peer).unwrap(),
+            effective_at: None,
+        };
+        let place = |(shard, _): Account, after: usize| {
+            (shard, self.heads[&shard].link.position.plus(1 + after))
+        };
+        let sent = place(from.0, 0);
+        let received = place(to.0, usize::from(from.0.0 == to.0.0));
+        self.push(from.0, Event::TransferSent(side(to.1)), Some(received));
+        self.push(to.0, Event::TransferReceived(side(from.1)), Some(sent));
+    }
+
+    fn happens(&mut self, account: Account, event: Event) {
+        self.push(account, event, None);
+    }
+
+    fn push(&mut self, account: Account, event: Event, peer: Option<(Shard, Position)>) {
+        let state = ledger::evolve(self.states.get(&account).copied(), &event).unwrap();
+        self.states.insert(account, state);
+        self.requests += 1;
+        let received = matches!(event, Event::TransferReceived(_));
+        let request_id = RequestId::new(Uuid::from_u128(self.requests)).filter(|_| !received);
+        let data = EventData {
+            account: AccountNumber::new(account.1).unwrap(),
+            event,
+            state,
+            request_id,
+            peer,
+            actor: self.requests.is_multiple_of(2).then(|| "teller".to_owned()),
+            trace_context: self.requests.is_multiple_of(2).then(|| vec![1, 2, 3]),
+        };
+        self.pending.entry(account.0).or_default().push(data.into_row());
+    }
+
+    /// All that has happened since, as one attempt.
+    async fn append(&mut self) {
+        let parts = std::mem::take(&mut self.pending).into_iter().map(|(shard, rows)| {
+            let expected = self.heads[&shard];
+            let opened = rows.iter().filter(|row| row.event_type == 1).count();
+            let accounts = expected.accounts + i32::try_from(opened).unwrap();
+            ShardPart { shard, expected, accounts, rows }
+        });
+        let attempt = Attempt::new(self.identity.log_id, parts.collect(), None);
+        for appended in self.appender.append(&attempt).await.unwrap() {
+            self.heads.insert(appended.shard, appended.head);
+        }
+    }
+}
+
+fn entry(amount: i64) -> Entry {
+    Entry {
+        amount: Amount::new(amount).unwrap(),
+        reference: Text::new("reference").ok(),
+        counterparty: Text::new("counterparty").ok(),
+        effective_at: (amount % 2 == 0)
+            .then(|| Timestamp::from_micros(1_700_000_000_000_000))
+            .flatten(),
+    }
+}
+
+fn refused() -> Event {
+    let money =
+        Money { amount: Amount::new(10_000).unwrap(), currency: Currency::new("EUR").unwrap() };
+    let movement = Movement { money, reference: None, counterparty: None, effective_at: None };
+    let rejection = Rejection::AccountFrozen { account_id: AccountId::new("alice").unwrap() };
+    Event::CommandRejected(Box::new(RejectedCommand {
+        operation: Operation::Withdraw(movement),
+        expected_version: None,
+        rejection,
+    }))
+}

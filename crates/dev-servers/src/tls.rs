@@ -1,0 +1,17 @@
+//! What a server needs to offer TLS. Tests make it when they run.
+
+/// Who a server says it is.
+#[derive(Clone)]
+pub struct ServerTls {
+    /// The certificate, in PEM form.
+    pub certificate: String,
+    /// Its private key, in PEM form.
+    pub key: String,
+}
+
+/// No key in what a failing test prints.
+impl std::fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerTls").finish_non_exhaustive()
+    }
+}

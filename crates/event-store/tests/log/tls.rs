@@ -1,0 +1,100 @@
+//! The way to Postgres: encrypted and verified, or not taken.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use dev_servers::{Postgres, ServerTls};
+use event_store::{
+    Appender, Bell, Doorbell, Error, LogReader,
+    connect::{Purpose, connect},
+    migrate,
+};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+
+/// Somebody who vouches for servers.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    folder: TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        fs::write(folder.path().join("ca.pem"), certificate).unwrap();
+        Self { issuer: Issuer::new(params, key), folder }
+    }
+
+    fn vouch_for(&self, host: &str) -> ServerTls {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        ServerTls { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// What has to stand in a URL to trust it and nobody else.
+    fn trusted(&self) -> String {
+        format!("?sslmode=verify-full&sslrootcert={}/ca.pem", self.folder.path().display())
+    }
+}
+
+/// Why there is no connection, in one line.
+async fn refusal(url: &str) -> String {
+    match connect(url, "t", Purpose::Control).await {
+        Ok(_) => "connected".to_owned(),
+        Err(error) => error.detail(),
+    }
+}
+
+#[tokio::test]
+async fn postgres_is_talked_to_only_when_it_is_who_it_should_be() {
+    let authority = Authority::new();
+    let server = Postgres::start_private_with_tls(authority.vouch_for("localhost")).await.unwrap();
+    let by_address = server.create_database().await.unwrap();
+    let by_name = by_address.replacen("127.0.0.1", "localhost", 1);
+    let trusted = format!("{by_name}{}", authority.trusted());
+
+    migrate(&trusted, None).await.unwrap();
+    let mut connections = Vec::new();
+    for purpose in [Purpose::Append, Purpose::Read, Purpose::Migrate, Purpose::Control] {
+        connections.push(connect(&trusted, "encrypted", purpose).await.unwrap());
+    }
+    let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+                     WHERE application_name = 'encrypted' AND ssl";
+    let row = connections[3].client.query_one(encrypted, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 4);
+    Appender::connect(&trusted, "t").await.unwrap();
+    LogReader::connect(&trusted, "t").await.unwrap();
+    let mut doorbell = Doorbell::connect(&trusted, "t").await.unwrap();
+    Bell::connect(&trusted, "t").await.unwrap().ring().await.unwrap();
+    let (begun, patience) = (Instant::now(), Duration::from_secs(5));
+    doorbell.wait_at_most(patience).await.unwrap();
+    assert!(begun.elapsed() < patience, "it rang");
+
+    let stranger = Authority::new(); // of the same name
+    let refused = refusal(&format!("{by_name}{}", stranger.trusted())).await;
+    assert!(refused.contains("BadSignature"), "{refused}");
+    let other_name = format!("{by_address}{}", authority.trusted());
+    let refused = refusal(&other_name).await;
+    assert!(refused.contains("not valid for name"), "{refused}");
+    let no_file = format!("{by_name}?sslmode=verify-full&sslrootcert=/nowhere/ca.pem");
+    assert!(refusal(&no_file).await.contains("read /nowhere/ca.pem"));
+    let refused = connect(&no_file, "t", Purpose::Control).await.err().unwrap();
+    assert!(matches!(refused, Error::Settings(_)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_postgres_without_tls_is_not_talked_to_in_plain_text_instead() {
+    let authority = Authority::new();
+    let server = Postgres::start_private().await.unwrap();
+    let url = server.url().replacen("127.0.0.1", "localhost", 1);
+    assert_eq!(refusal(&url).await, "connected");
+    let refused = refusal(&format!("{url}{}", authority.trusted())).await;
+    assert!(refused.contains("does not support TLS"), "{refused}");
+}
