@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use crate::{
     Error,
-    connect::{Connection, Purpose, connect},
+    connect::{Connection, Purpose, answer_in_time, connect},
 };
 
 /// The channel.
@@ -23,8 +23,8 @@ impl Doorbell {
     /// When the database cannot be reached.
     pub async fn connect(database_url: &str, application_name: &str) -> Result<Self, Error> {
         let connection = connect(database_url, application_name, Purpose::Read).await?;
-        let listen = connection.client.batch_execute(&format!("LISTEN {CHANNEL}")).await;
-        listen.map_err(|cause| Error::of("listen", cause))?;
+        let listen = format!("LISTEN {CHANNEL}");
+        answer_in_time("listen", connection.client.batch_execute(&listen)).await?;
         Ok(Self { connection })
     }
 
@@ -66,8 +66,8 @@ impl Bell {
     pub fn ring(&self) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let connection = self.connection.clone();
         async move {
-            let rung = connection.client.batch_execute("NOTIFY counterfoil_events").await;
-            rung.map_err(|cause| Error::of("ring the bell", cause))
+            let ring = connection.client.batch_execute("NOTIFY counterfoil_events");
+            answer_in_time("ring the bell", ring).await
         }
     }
 

@@ -88,12 +88,9 @@ impl Control {
     /// # Errors
     /// When the database fails.
     pub async fn take_turn(&self) -> Result<bool, Error> {
-        let row = self
-            .connection
-            .client
-            .query_one("SELECT counterfoil.take_turn(0::smallint)", &[])
-            .await;
-        Ok(row.map_err(|cause| Error::of("wait for a turn", cause))?.get(0))
+        let question =
+            self.connection.client.query_one("SELECT counterfoil.take_turn(0::smallint)", &[]);
+        Ok(answer_in_time("wait for a turn", question).await?.get(0))
     }
 
     /// Ends this instance's turn.
