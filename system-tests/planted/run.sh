@@ -21,7 +21,8 @@ rows_of() {
     answering-below-what-was-answered) echo 11 ;;
     missing-key-read-as-zero) echo 10 ;;
     no-compare-and-set) echo 12,4 ;;
-    not-found-from-a-stale-cache | on-conflict-do-nothing) echo 21,16 ;;
+    not-found-from-a-stale-cache) echo 1,16 ;;
+    on-conflict-do-nothing) echo 21,16 ;;
     synchronous-commit-off) echo 5 ;;
     waiting-for-notify-without-timeout) echo 6 ;;
     refusal-moves-the-version | refusal-not-stored | token-not-waited-for) echo 1,16 ;;

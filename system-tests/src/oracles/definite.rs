@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Evidence, Verdict};
 use crate::{
-    history::{Answer, Call, Ending},
+    history::{Answer, Attempt, Call, Ending},
     model::{Fact, Row},
 };
 
@@ -36,10 +36,26 @@ pub(super) fn judge(evidence: &Evidence) -> Verdict {
             }),
             Ending::Applied(_) | Ending::Undecided | Ending::Unresolved => {}
         }
+        let forgotten = forgotten(call);
+        verdict.judge(forgotten.is_none(), || format!("{id} was decided, and then {forgotten:?}"));
         let answers = kept_answers(call);
         verdict.judge(answers.len() <= 1, || format!("{id} was answered with {answers:?}"));
     }
     verdict
+}
+
+/// A refusal, of an attempt that began when the decision was known, that is not the decision.
+fn forgotten(call: &Call) -> Option<&Attempt> {
+    let decides = |attempt: &&Attempt| match &attempt.answer {
+        Answer::Applied(_) => true,
+        Answer::Refused(refused) => refused.is_kept(),
+        Answer::NotApplied { .. } | Answer::Unknown { .. } => false,
+    };
+    let known = call.attempts.iter().filter(decides).map(|attempt| attempt.ended).min()?;
+    call.attempts.iter().find(|attempt| match &attempt.answer {
+        Answer::Refused(refused) => attempt.sent > known && !refused.is_kept(),
+        _ => false,
+    })
 }
 
 /// All different answers that were to stay.
@@ -94,6 +110,19 @@ mod tests {
         let mut call = call(7, command("a", doing), 0, 1, unknown());
         call.attempts.push(attempt(2, 3, shed()));
         assert_eq!(judge(&evidence(&log, vec![call])).wrong, 0);
+    }
+
+    #[test]
+    fn a_decision_that_is_forgotten_is_noticed() {
+        let (owner, currency) = ("owner".into(), "EUR".into());
+        let open = Doing::Open { owner, currency, limit: 0 };
+        let mut log = GivenLog::two_accounts();
+        log.done("c", 7, open.clone());
+        let mut call = call(7, command("c", open), 0, 1, applied(5, "c", 1, 0));
+        call.attempts.push(attempt(1, 3, refused("ACCOUNT_ALREADY_EXISTS")));
+        assert_eq!(judge(&evidence(&log, vec![call.clone()])).wrong, 0, "it was not known yet");
+        call.attempts.push(attempt(2, 3, refused("ACCOUNT_ALREADY_EXISTS")));
+        assert_eq!(judge(&evidence(&log, vec![call])).wrong, 1);
     }
 
     #[test]

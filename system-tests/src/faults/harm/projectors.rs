@@ -41,7 +41,7 @@ pub(super) async fn more(stage: &Stage, hold: Duration) -> bool {
 /// Restarts all of them without a bell, and with it again. Reached: events were projected without it.
 pub(super) async fn mute_bell(stage: &Stage, hold: Duration) -> bool {
     set_bell(stage, false).await;
-    sleep(Duration::from_millis(500)).await;
+    stage.recover("without notifications").await;
     let before = stage.history.applied();
     sleep(hold).await;
     let applied = stage.history.applied() > before;
