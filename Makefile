@@ -6,18 +6,24 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # Handed to what is run, e.g. make run ARGS="--shards 4", make bench ARGS="--quick".
 ARGS ?=
 
+# How many seeds of each row `make faults` runs, and how many seconds of faults each.
+SEEDS ?= 10
+SECONDS ?= 30
+
 .DEFAULT_GOAL := help
-.PHONY: run bench test test-clients check fmt clippy doc deny proto-check compose-check ci clean help
+.PHONY: run bench test test-clients faults planted check fmt clippy doc deny proto-check compose-check ci clean help
 
 help:
 	@echo "make run           the whole system on this machine, with servers of its own"
 	@echo "make bench         every figure beside its baseline; ARGS=--quick for the short form"
 	@echo "make test          every test in Rust"
 	@echo "make test-clients  the services as clients in other languages see them"
+	@echo "make faults        faults of every kind under load, judged; SEEDS=n SECONDS=t ROWS=1,22"
+	@echo "make planted       bugs planted one at a time: does the suite see them?"
 	@echo "make check         formatting, lints, tests, documentation"
 	@echo "make proto-check   the contract: style, format, compatibility"
 	@echo "make compose-check whether docker compose takes docker-compose.yml"
-	@echo "make ci            everything above but run and bench"
+	@echo "make ci            everything above but run, bench, faults and planted"
 	@echo "make clean         removes what was built; data in .counterfoil stays"
 
 run:
@@ -38,6 +44,16 @@ test-clients:
 	scripts/setup.sh clients
 	cargo build -p cli -p write-service -p projector -p read-service
 	scripts/test-clients.sh
+
+# One seed again: cargo run -p system-tests --bin faults -- --row 22 --seed 7 --seconds 30
+faults:
+	scripts/setup.sh
+	cargo build -p cli -p write-service -p projector -p read-service -p system-tests
+	target/debug/faults --seeds $(SEEDS) --seconds $(SECONDS) $(if $(ROWS),--rows $(ROWS)) --report target/faults.md
+
+planted:
+	scripts/setup.sh
+	system-tests/planted/run.sh
 
 check: fmt clippy test doc deny
 

@@ -1,8 +1,11 @@
 //! The whole system as its users have it: the real binaries as processes, a real Postgres, a real Redis, real sockets.
 //!
-//! [`System`] starts it, with as many of each service as wanted, and kills and restarts its parts. [`load`] drives it with
-//! clients that write down every call and how it ended. [`oracle`] judges what they wrote down against the log.
+//! [`System`] starts it, with as many of each service as wanted, and kills and restarts its parts. [`Witnesses`] are clients
+//! that drive it, write down every call and every answer, and have all of it judged. [`faults`] does every kind of fault to it.
 //! The promises themselves are in `tests/`, one test each.
+//!
+//! Reading order: `history` (what clients write down), `model` (the rules once more), `oracles` (the judges), `traffic` (the
+//! clients), `proxy` (what stands on the links), `faults`.
 //!
 //! The binaries are those beside the test program; `cargo test --workspace` and `make test` build them.
 #![allow(
@@ -12,10 +15,22 @@
     reason = "a test says where it failed by failing there"
 )]
 
-pub mod load;
-pub mod oracle;
+mod accounts;
+mod dice;
+pub mod faults;
+mod history;
+mod log;
+mod model;
+mod oracles;
 mod process;
+mod proxy;
+mod redis_dump;
 mod system;
+mod traffic;
+mod witness;
 
-pub use process::{Process, until};
+pub use accounts::{account, euros, open_accounts};
+pub use dice::Dice;
+pub use process::{Process, logs_folder, until};
 pub use system::{Clients, Size, System};
+pub use witness::{Witnesses, the_read_model_matches};

@@ -4,6 +4,10 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,6 +24,9 @@ pub struct Process {
     settings: Vec<(String, String)>,
     log: PathBuf,
     running: Option<(Child, Guardian)>,
+    /// Another program than the one that was built, such as an older one.
+    program: Option<PathBuf>,
+    starts: Arc<AtomicU64>,
 }
 
 /// A port that was free a moment ago.
@@ -27,26 +34,30 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// A binary of this workspace, built beside this one.
+/// A binary of this workspace, built beside this one: tests are a folder deeper than programs.
 pub(crate) fn binary_path(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test.parent().unwrap().parent().unwrap().join(name);
-    assert!(
-        path.exists(),
-        "{} is not built: run `cargo test --workspace` or `cargo build`",
-        path.display()
-    );
-    path
+    let own = std::env::current_exe().unwrap();
+    let folders = own.ancestors().skip(1).take(2);
+    let path = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
+    path.unwrap_or_else(|| {
+        panic!("{name} is not built: run `cargo test --workspace` or `cargo build`")
+    })
+}
+
+/// Where processes write their logs: beside the binaries, because a folder of everybody's would belong to whoever was first.
+#[must_use]
+pub fn logs_folder() -> PathBuf {
+    binary_path("write-service").with_file_name("system-tests-logs")
 }
 
 impl Process {
     /// Starts `binary` with settings as environment variables; its log goes to a file beside the others of `name`.
     pub(crate) fn start(binary: &'static str, name: &str, settings: Vec<(String, String)>) -> Self {
-        // Beside the binaries: a folder of everybody's would belong to whoever was first.
-        let folder = binary_path(binary).with_file_name("system-tests-logs");
+        let folder = logs_folder();
         std::fs::create_dir_all(&folder).unwrap();
         let log = folder.join(format!("{}-{name}.log", std::process::id()));
-        let mut process = Self { binary, settings, log, running: None };
+        let (running, program, starts) = (None, None, Arc::default());
+        let mut process = Self { binary, settings, log, running, program, starts };
         process.restart();
         process
     }
@@ -58,7 +69,9 @@ impl Process {
         }
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         let mut guardian = Guardian::start("KILL", None).unwrap();
-        let child = Command::new(binary_path(self.binary))
+        let program = self.program.clone().unwrap_or_else(|| binary_path(self.binary));
+        self.starts.fetch_add(1, Ordering::Relaxed);
+        let child = Command::new(program)
             .envs(self.settings.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -67,12 +80,6 @@ impl Process {
             .unwrap();
         guardian.watch(child.id()).unwrap();
         self.running = Some((child, guardian));
-    }
-
-    /// Sets one of its environment variables, from its next start on.
-    pub fn set(&mut self, name: &str, value: &str) {
-        self.settings.retain(|(other, _)| other != name);
-        self.settings.push((name.to_owned(), value.to_owned()));
     }
 
     /// Waits until it ends by itself; whether it did in time.
@@ -101,6 +108,46 @@ impl Process {
         let status = child.wait().await.unwrap();
         drop(guardian);
         status
+    }
+
+    /// Sends it a signal such as `STOP`. Whether it was there to get it.
+    pub(crate) async fn signal(&self, signal: &str) -> bool {
+        let Some(pid) = self.pid() else { return false };
+        let (signal, pid) = (format!("-{signal}"), pid.to_string());
+        let sent = Command::new("kill").args([signal, pid]).stderr(Stdio::null()).status().await;
+        sent.is_ok_and(|status| status.success())
+    }
+
+    /// Its pid, while nobody has waited for its end.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.running.as_ref().and_then(|(child, _)| child.id())
+    }
+
+    /// Whether it runs. One that has ended by itself does not.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.running.as_mut().is_some_and(|(child, _)| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// How often it was started: answers of one life are told from those of another by it.
+    pub(crate) fn starts(&self) -> Arc<AtomicU64> {
+        self.starts.clone()
+    }
+
+    /// Takes effect with the next start.
+    pub fn set(&mut self, name: &str, value: impl ToString) {
+        self.settings.retain(|(set, _)| set != name);
+        self.settings.push((name.to_owned(), value.to_string()));
+    }
+
+    /// The program to run from the next start on; the one that was built, if none is given.
+    pub(crate) fn run_instead(&mut self, program: Option<PathBuf>) {
+        self.program = program;
+    }
+
+    /// What it wrote, in all of its lives.
+    pub(crate) fn log_text(&self) -> String {
+        let bytes = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Where its log is, for a message.

@@ -1,5 +1,12 @@
 //! The whole system.
 
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
 use dev_servers::{Postgres, Redis};
 use ledger::ShardCount;
 use proto::{
@@ -8,7 +15,15 @@ use proto::{
 use tokio::process::Command;
 use tonic::transport::Channel;
 
-use crate::process::{Process, binary_path, free_port, until};
+use crate::{
+    process::{Process, binary_path, free_port, until},
+    proxy::Proxy,
+};
+
+/// A service on this machine that does not take a connection by then does not listen.
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// A peer that is silent for so long is asked whether it is there, and given up when it is silent for so long again.
+const ASK_AFTER: Duration = Duration::from_secs(1);
 
 /// How many of each.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +67,35 @@ pub struct System {
     pub projectors: Vec<Process>,
     /// The read services.
     pub readers: Vec<Process>,
-    clients: Clients,
+    pub(crate) clients: Clients,
+    /// The proxies on its links, if it has any.
+    pub(crate) links: Links,
+}
+
+/// A proxy on every link, by the number of the process at its near end. All empty in a system whose links are direct.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    pub(crate) client_writer: Vec<Proxy>,
+    pub(crate) client_reader: Vec<Proxy>,
+    pub(crate) writer_postgres: Vec<Proxy>,
+    pub(crate) projector_postgres: Vec<Proxy>,
+    pub(crate) projector_redis: Vec<Proxy>,
+    pub(crate) reader_redis: Vec<Proxy>,
+}
+
+impl Links {
+    /// All of them, with names.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, &Proxy)> {
+        let named = [
+            ("client-writer", &self.client_writer),
+            ("client-reader", &self.client_reader),
+            ("writer-postgres", &self.writer_postgres),
+            ("projector-postgres", &self.projector_postgres),
+            ("projector-redis", &self.projector_redis),
+            ("reader-redis", &self.reader_redis),
+        ];
+        named.into_iter().flat_map(|(name, links)| links.iter().map(move |link| (name, link)))
+    }
 }
 
 /// Where the services are. A client connects when it is used, and again when its service was restarted.
@@ -60,9 +103,23 @@ pub struct System {
 pub struct Clients {
     writer_addrs: Vec<String>,
     reader_addrs: Vec<String>,
+    reader_starts: Vec<Arc<AtomicU64>>,
 }
 
 impl Clients {
+    pub(crate) fn writers(&self) -> usize {
+        self.writer_addrs.len()
+    }
+
+    pub(crate) fn readers(&self) -> usize {
+        self.reader_addrs.len()
+    }
+
+    /// How often a read service was started: its answers of one life are told from those of another by it.
+    pub(crate) fn reader_starts(&self, number: usize) -> Arc<AtomicU64> {
+        self.reader_starts[number].clone()
+    }
+
     /// A client of one of the write services.
     #[must_use]
     pub fn write(&self, number: usize) -> WriteServiceClient<Channel> {
@@ -79,9 +136,22 @@ impl Clients {
 impl System {
     /// Starts it, and waits until it serves.
     pub async fn start(size: Size) -> Self {
+        let redis = Redis::start_private().await.unwrap();
+        Self::start_with(size, redis, false).await
+    }
+
+    /// The same with a proxy on every link, and with a Redis that keeps its data in `redis_folder` if one is given.
+    pub(crate) async fn start_linked(size: Size, redis_folder: Option<&Path>) -> Self {
+        let redis = match redis_folder {
+            Some(folder) => Redis::open(folder).await,
+            None => Redis::start_private().await,
+        };
+        Self::start_with(size, redis.unwrap(), true).await
+    }
+
+    async fn start_with(size: Size, redis: Redis, linked: bool) -> Self {
         assert!(ShardCount::new(size.shards).is_some());
         let postgres = Postgres::start_private().await.unwrap();
-        let redis = Redis::start_private().await.unwrap();
         let database_url = postgres.create_database().await.unwrap();
         let mut system = Self {
             redis,
@@ -90,10 +160,18 @@ impl System {
             projectors: Vec::new(),
             readers: Vec::new(),
             clients: Clients::default(),
+            links: Links::default(),
             postgres,
         };
+        if linked {
+            system.link_stores(size).await;
+        }
         for number in 0..size.writers {
             let addr = system.start_writer(number, size.shards);
+            let addr = match linked {
+                true => link(&mut system.links.client_writer, &addr).await,
+                false => addr,
+            };
             system.clients.writer_addrs.push(addr);
             // The first one creates the log with its shards.
             system.until_writer_ready(number).await;
@@ -103,16 +181,38 @@ impl System {
         }
         for number in 0..size.readers {
             let addr = system.start_reader(number);
+            let addr = match linked {
+                true => link(&mut system.links.client_reader, &addr).await,
+                false => addr,
+            };
             system.clients.reader_addrs.push(addr);
+            system.clients.reader_starts.push(system.readers[number].starts());
         }
         system.until_reading().await;
         system
     }
 
+    async fn link_stores(&mut self, size: Size) {
+        let (postgres, redis) = (host(&self.database_url), host(&self.redis.url()));
+        for _ in 0..size.writers {
+            link(&mut self.links.writer_postgres, &postgres).await;
+        }
+        for _ in 0..size.projectors {
+            link(&mut self.links.projector_postgres, &postgres).await;
+            link(&mut self.links.projector_redis, &redis).await;
+        }
+        for _ in 0..size.readers {
+            link(&mut self.links.reader_redis, &redis).await;
+        }
+    }
+
     fn start_writer(&mut self, number: usize, shards: i16) -> String {
         let addr = format!("127.0.0.1:{}", free_port());
         let settings = vec![
-            setting("DATABASE_URL", &self.database_url),
+            setting(
+                "DATABASE_URL",
+                through(self.links.writer_postgres.get(number), &self.database_url),
+            ),
             setting("COUNTERFOIL_SHARDS", shards),
             setting("WRITE_SERVICE_LISTEN_ADDR", &addr),
             setting("WRITE_SERVICE_METRICS_ADDR", "127.0.0.1:0"),
@@ -123,20 +223,17 @@ impl System {
     }
 
     fn start_projector(&mut self, number: usize) {
-        let settings = vec![
-            setting("DATABASE_URL", &self.database_url),
-            setting("REDIS_URL", self.redis.url()),
-            setting("PROJECTOR_METRICS_ADDR", "127.0.0.1:0"),
-            setting("PROJECTOR_SWEEP_ACCOUNTS_PER_SECOND", 2000),
-        ];
+        let database_url = through(self.links.projector_postgres.get(number), &self.database_url);
+        let redis_url = through(self.links.projector_redis.get(number), &self.redis.url());
+        let settings = projector_settings(&database_url, &redis_url);
         let name = format!("projector-{number}-{}", free_port());
         self.projectors.push(Process::start("projector", &name, settings));
     }
 
-    fn start_reader(&mut self, _number: usize) -> String {
+    fn start_reader(&mut self, number: usize) -> String {
         let addr = format!("127.0.0.1:{}", free_port());
         let settings = vec![
-            setting("REDIS_URL", self.redis.url()),
+            setting("REDIS_URL", through(self.links.reader_redis.get(number), &self.redis.url())),
             setting("READ_SERVICE_LISTEN_ADDR", &addr),
             setting("READ_SERVICE_METRICS_ADDR", "127.0.0.1:0"),
         ];
@@ -190,37 +287,100 @@ impl System {
 
     /// Runs `counterfoil` with arguments; gives its exit code and output.
     pub async fn counterfoil(&self, arguments: &[&str]) -> (i32, String) {
-        let output = Command::new(binary_path("counterfoil"))
-            .args(arguments)
-            .env("DATABASE_URL", &self.database_url)
-            .env("REDIS_URL", self.redis.url())
-            .output()
-            .await
-            .unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+        counterfoil(&self.database_url, &self.redis.url(), arguments).await
     }
 
     /// Runs SQL as the owner of everything, past all privileges.
     pub async fn as_superuser(&self, sql: &str) -> Vec<tokio_postgres::SimpleQueryMessage> {
-        let (client, connection) =
-            tokio_postgres::connect(&self.database_url, tokio_postgres::NoTls).await.unwrap();
-        let run = async { client.simple_query(sql).await.unwrap() };
-        tokio::select! {
-            messages = run => messages,
-            _ = connection => panic!("the connection ended"),
-        }
+        as_superuser(&self.database_url, sql).await.unwrap()
     }
 
     /// Runs a command on Redis, past everything.
     pub async fn on_redis<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
-        let client = redis::Client::open(self.redis.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let mut request = redis::cmd(command[0]);
-        for argument in &command[1..] {
-            request.arg(*argument);
+        on_redis(&self.redis.url(), command).await.unwrap()
+    }
+}
+
+/// Runs `counterfoil`; gives its exit code and output.
+pub(crate) async fn counterfoil(
+    database_url: &str,
+    redis_url: &str,
+    arguments: &[&str],
+) -> (i32, String) {
+    let output = Command::new(binary_path("counterfoil"))
+        .args(arguments)
+        .env("DATABASE_URL", database_url)
+        .env("REDIS_URL", redis_url)
+        .output()
+        .await
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Runs SQL on a connection of its own.
+pub(crate) async fn as_superuser(
+    database_url: &str,
+    sql: &str,
+) -> Result<Vec<tokio_postgres::SimpleQueryMessage>, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(database_url, tokio_postgres::NoTls).await?;
+    // The connection ends by itself only when it is lost; then the query tells so.
+    let mut connection = std::pin::pin!(futures::FutureExt::fuse(connection));
+    let query = client.simple_query(sql);
+    let mut query = std::pin::pin!(query);
+    loop {
+        tokio::select! {
+            messages = &mut query => return messages,
+            _ = &mut connection => {}
         }
-        request.query_async(&mut connection).await.unwrap()
+    }
+}
+
+/// Runs a command on a connection of its own.
+pub(crate) async fn on_redis<T: redis::FromRedisValue>(
+    redis_url: &str,
+    command: &[&str],
+) -> redis::RedisResult<T> {
+    let client = redis::Client::open(redis_url)?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    let mut request = redis::cmd(command[0]);
+    for argument in &command[1..] {
+        request.arg(*argument);
+    }
+    request.query_async(&mut connection).await
+}
+
+/// A projector whose sweep is quick enough to be waited for.
+pub(crate) fn projector_settings(database_url: &str, redis_url: &str) -> Vec<(String, String)> {
+    vec![
+        setting("DATABASE_URL", database_url),
+        setting("REDIS_URL", redis_url),
+        setting("PROJECTOR_METRICS_ADDR", "127.0.0.1:0"),
+        setting("PROJECTOR_SWEEP_ACCOUNTS_PER_SECOND", 20_000),
+    ]
+}
+
+/// Puts a proxy before an address; gives the address to use instead.
+async fn link(links: &mut Vec<Proxy>, addr: &str) -> String {
+    let addr: SocketAddr = addr.parse().unwrap();
+    let proxy = Proxy::start(addr).await;
+    let addr = proxy.addr.to_string();
+    links.push(proxy);
+    addr
+}
+
+/// Host and port of a URL.
+fn host(url: &str) -> String {
+    let behind = url.split_once("://").unwrap().1;
+    let behind = behind.rsplit_once('@').map_or(behind, |(_, behind)| behind);
+    behind.split('/').next().unwrap().to_owned()
+}
+
+/// The same URL through a proxy, if there is one.
+fn through(proxy: Option<&Proxy>, url: &str) -> String {
+    match proxy {
+        Some(proxy) => url.replacen(&host(url), &proxy.addr.to_string(), 1),
+        None => url.to_owned(),
     }
 }
 
@@ -228,6 +388,13 @@ fn setting(name: &str, value: impl ToString) -> (String, String) {
     (name.to_owned(), value.to_string())
 }
 
+/// A connection that notices by itself when nobody is at its other end any more.
 fn channel(addr: &str) -> Channel {
-    Channel::from_shared(format!("http://{addr}")).unwrap().connect_lazy()
+    Channel::from_shared(format!("http://{addr}"))
+        .unwrap()
+        .connect_timeout(CONNECT_WITHIN)
+        .http2_keep_alive_interval(ASK_AFTER)
+        .keep_alive_timeout(ASK_AFTER)
+        .keep_alive_while_idle(true)
+        .connect_lazy()
 }

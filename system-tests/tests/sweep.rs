@@ -1,12 +1,12 @@
 //! What the sweep repairs by itself after somebody edited Redis. What `verify` names: cli/tests/stack/verify.rs.
 #![allow(clippy::unwrap_used, reason = "a test says where it failed by failing there")]
 
-use system_tests::{Size, System, load, oracle, until};
+use system_tests::{Size, System, open_accounts, the_read_model_matches, until};
 
 async fn system_with_some_history() -> System {
     let system = System::start(Size::smallest(1)).await;
-    load::open_accounts(&system, 5).await;
-    oracle::the_read_model_matches(&system).await;
+    open_accounts(&system, 5).await;
+    the_read_model_matches(&system).await;
     system
 }
 

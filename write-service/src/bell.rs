@@ -39,6 +39,7 @@ pub(crate) async fn ring_for_appends(
                 if let Err(error) = bell.ring().await {
                     metrics.notify_failures.inc();
                     tracing::debug!(error = %error, "a notification failed; the projector will find out by itself");
+                    break; // a connection that is silent does not close by itself
                 }
                 sleep_until(next).await;
             }

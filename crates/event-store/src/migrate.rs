@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     Error,
     chain::LogIdentity,
-    connect::{Purpose, connect},
+    connect::{ANSWER_PATIENCE, Purpose, connect},
     decode::identity_of,
 };
 
@@ -43,7 +43,8 @@ pub async fn migrate(database_url: &str, shards: Option<ShardCount>) -> Result<L
     let standing = Standing::ask(client).await?;
     standing.may_read()?;
     // Usually there is nothing to do, and then nobody has to wait for anybody.
-    if let Some(identity) = up_to_date(client).await? {
+    let found = tokio::time::timeout(ANSWER_PATIENCE, up_to_date(client)).await;
+    if let Some(identity) = found.unwrap_or(Err(Error::Silent("look at the schema")))? {
         return check_shards(identity, shards);
     }
     standing.may_change()?;

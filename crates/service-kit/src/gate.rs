@@ -48,7 +48,8 @@ impl Gates {
     fn refuse<B>(&self, request: &mut Request<B>) -> Option<Status> {
         let gate = self.gate.as_ref()?;
         let mut extensions = std::mem::take(request.extensions_mut());
-        if let Some(Peer { certificate: Some(certificate) }) = extensions.get::<Peer>().cloned() {
+        if let Some(Peer { certificate: Some(certificate), .. }) = extensions.get::<Peer>().cloned()
+        {
             extensions.insert(certificate);
         }
         let admitted = gate.admit(request.uri().path(), request.headers(), &mut extensions);

@@ -8,7 +8,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -187,6 +187,7 @@ macro_rules! on_transport {
 
 /// One accepted connection.
 pub(crate) struct Connection {
+    number: u64,
     transport: Transport,
     certificate: Option<Arc<PeerCertificate>>,
     /// Until the preface has come.
@@ -203,7 +204,9 @@ impl Connection {
         entered: Entered,
         cut: CancellationToken,
     ) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             transport,
             certificate,
             silence: Some(Box::pin(tokio::time::sleep(PREFACE_DEADLINE))),
@@ -217,14 +220,22 @@ impl Connection {
 /// Who is at the other end of a call's connection.
 #[derive(Clone)]
 pub(crate) struct Peer {
+    /// No other connection of this process has it.
+    number: u64,
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
+}
+
+/// The number of the connection that a request came over: the same for all of its requests, and for no others.
+#[must_use]
+pub fn connection_number<T>(request: &tonic::Request<T>) -> Option<u64> {
+    request.extensions().get::<Peer>().map(|peer| peer.number)
 }
 
 impl Connected for Connection {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        Peer { certificate: self.certificate.clone() }
+        Peer { number: self.number, certificate: self.certificate.clone() }
     }
 }
 

@@ -23,6 +23,7 @@ use tracing::{info, warn};
 use crate::deadline::Deadlines;
 use crate::gate::{Gate, Gates};
 use crate::health::Health;
+pub use crate::incoming::connection_number;
 use crate::incoming::{OpenConnections, incoming};
 use crate::tls::Tls;
 use crate::transport_errors::{Side, TransportErrors};

@@ -11,6 +11,7 @@ use service_kit::{
     deadline::Deadline,
     error_details::{Applied as WasApplied, ErrorStatus},
     log_limit::LogLimit,
+    server::connection_number,
 };
 use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -226,7 +227,7 @@ pub(super) fn origin<Q>(request: &Request<Q>, caller: &Caller, lane: Option<Lane
     let value = request.metadata().get(TRACEPARENT);
     let fits = value.filter(|value| value.len() <= TRACEPARENT_BYTES_MAX);
     Origin {
-        party: Party::of(caller.actor(), request.remote_addr()),
+        party: Party::of(caller.actor(), connection_number(request)),
         actor: caller.actor().map(str::to_owned),
         reach: caller.reach().clone(),
         trace_context: fits.map(|value| value.as_bytes().to_vec()),

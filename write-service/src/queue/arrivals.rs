@@ -73,8 +73,8 @@ mod tests {
     use crate::queue::{CommandQueue, Origin, Outstanding, Work};
 
     /// A command of a caller, told by its account's name.
-    fn submit(queue: &CommandQueue, port: u16, name: &str) -> Outstanding {
-        let party = Party::of(None, Some(([127, 0, 0, 1], port).into()));
+    fn submit(queue: &CommandQueue, connection: u64, name: &str) -> Outstanding {
+        let party = Party::of(None, Some(connection));
         let command = Command {
             request_id: RequestId::new(uuid::Uuid::new_v4()).unwrap(),
             account_id: AccountId::new(name).unwrap(),

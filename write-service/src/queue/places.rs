@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
-    net::SocketAddr,
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
@@ -18,12 +17,12 @@ pub(crate) struct Party(u64);
 
 impl Party {
     /// Of a call. Two that come to the same number share their turns, which harms nobody much.
-    pub(crate) fn of(actor: Option<&str>, addr: Option<SocketAddr>) -> Self {
+    pub(crate) fn of(actor: Option<&str>, connection: Option<u64>) -> Self {
         /// Nobody outside can know which names come to the same number.
         static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Self(match actor {
             Some(actor) => SEED.hash_one(actor),
-            None => SEED.hash_one(addr),
+            None => SEED.hash_one(connection),
         })
     }
 }
@@ -105,8 +104,8 @@ impl Drop for Places {
 mod tests {
     use super::*;
 
-    fn party(port: u16) -> Party {
-        Party::of(None, Some(SocketAddr::from(([127, 0, 0, 1], port))))
+    fn party(connection: u64) -> Party {
+        Party::of(None, Some(connection))
     }
 
     #[test]
@@ -125,13 +124,12 @@ mod tests {
 
     #[test]
     fn who_is_known_is_one_party_however_many_connections_it_has() {
-        let addr = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
         assert_eq!(
-            Party::of(Some("token:alice"), addr(1)),
-            Party::of(Some("token:alice"), addr(2))
+            Party::of(Some("token:alice"), Some(1)),
+            Party::of(Some("token:alice"), Some(2))
         );
-        assert_ne!(Party::of(Some("token:alice"), addr(1)), Party::of(Some("token:bob"), addr(1)));
-        assert_ne!(Party::of(None, addr(1)), Party::of(None, addr(2)));
+        assert_ne!(Party::of(Some("token:alice"), Some(1)), Party::of(Some("token:bob"), Some(1)));
+        assert_ne!(Party::of(None, Some(1)), Party::of(None, Some(2)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Answers that are lost on the way: nobody is told what is not known, and what is not known is found out.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
 use dev_servers::Postgres;
 use futures::future::join_all;
@@ -233,6 +233,8 @@ async fn a_database_killed_under_load_loses_and_doubles_nothing() {
     let killing = async {
         until("work goes on", async || history.count("OK") > 150).await;
         postgres.kill().await.unwrap();
+        // Long enough that somebody asks in vain.
+        tokio::time::sleep(Duration::from_millis(500)).await;
         postgres.restart().await.unwrap();
         killed.set(true);
     };

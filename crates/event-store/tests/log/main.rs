@@ -9,7 +9,8 @@ mod tls;
 use std::time::Duration;
 
 use event_store::{
-    AppendError, Appender, Control, Error, Head, LogCopy, LogReader, StoredOutcome, WriterReads,
+    AppendError, Appender, Bell, Control, Error, Head, LogCopy, LogReader, StoredOutcome,
+    WriterReads,
     connect::{Purpose, connect},
     migrate,
     safety::check_commits,
@@ -41,6 +42,25 @@ async fn what_is_appended_is_read_back_verified_and_in_order() {
         assert_eq!(positions, [1, 2, 3], "pages of {page}");
         assert_eq!(link, head.link);
     }
+}
+
+/// Something on the way may take our bytes and go no further; nothing of the socket tells.
+#[tokio::test]
+async fn nobody_waits_for_ever_for_a_server_that_has_gone_silent() {
+    let postgres = dev_servers::Postgres::start_private().await.unwrap();
+    let url = postgres.create_database().await.unwrap();
+    migrate(&url, None).await.unwrap();
+    let control = Control::connect(&url, "counterfoil-control/test").await.unwrap();
+    let bell = Bell::connect(&url, "counterfoil-bell/test").await.unwrap();
+    postgres.pause().unwrap();
+    let patience = Duration::from_secs(30);
+    let (turn, ring) = tokio::join!(
+        tokio::time::timeout(patience, control.take_turn()),
+        tokio::time::timeout(patience, bell.ring()),
+    );
+    postgres.resume().unwrap();
+    assert!(matches!(turn, Ok(Err(Error::Silent(_)))), "{turn:?}");
+    assert!(matches!(ring, Ok(Err(Error::Silent(_)))), "{ring:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,78 @@
+//! Every fault by its name.
+
+/// Something that is done to the running system, and undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    KillWriter,
+    KillProjector,
+    KillReader,
+    PauseWriter,
+    PauseProjector,
+    PauseReader,
+    PausePostgres,
+    PauseRedis,
+    RestartPostgres,
+    StopPostgresAtOnce,
+    KillPostgres,
+    KillBackend,
+    CutBell,
+    MuteBell,
+    LoseCommitReply,
+    ResetLink,
+    BlackHole,
+    HalfBlackHole,
+    SlowLink,
+    TricklingLink,
+    KillRedis,
+    FlushRedis,
+    DeleteKey,
+    DeleteCheckpoint,
+    EditBalance,
+    RestoreRedis,
+    MoreProjectors,
+    Rebuild,
+    RedisOutOfMemory,
+    Retries,
+    RaceWriters,
+    Upgrade,
+}
+
+impl Fault {
+    /// What it is, in a few words.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::KillWriter => "kill -9 write-service",
+            Self::KillProjector => "kill -9 projector",
+            Self::KillReader => "kill -9 read-service",
+            Self::PauseWriter => "pause write-service",
+            Self::PauseProjector => "pause projector",
+            Self::PauseReader => "pause read-service",
+            Self::PausePostgres => "pause Postgres",
+            Self::PauseRedis => "pause Redis",
+            Self::RestartPostgres => "restart Postgres",
+            Self::StopPostgresAtOnce => "stop Postgres at once",
+            Self::KillPostgres => "kill -9 Postgres",
+            Self::KillBackend => "kill -9 a backend",
+            Self::CutBell => "cut the listeners",
+            Self::MuteBell => "notifications off",
+            Self::LoseCommitReply => "lose a commit's reply",
+            Self::ResetLink => "reset a link",
+            Self::BlackHole => "black hole",
+            Self::HalfBlackHole => "black hole one way",
+            Self::SlowLink => "slow link",
+            Self::TricklingLink => "byte by byte",
+            Self::KillRedis => "kill -9 Redis",
+            Self::FlushRedis => "flush Redis",
+            Self::DeleteKey => "delete a key of Redis",
+            Self::DeleteCheckpoint => "delete a checkpoint",
+            Self::EditBalance => "edit a balance in Redis",
+            Self::RestoreRedis => "restore an older Redis",
+            Self::MoreProjectors => "more projectors",
+            Self::Rebuild => "rebuild, with kills",
+            Self::RedisOutOfMemory => "Redis out of memory",
+            Self::Retries => "retries and cancels",
+            Self::RaceWriters => "two writers, the same ids",
+            Self::Upgrade => "old and new side by side",
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The links.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use event_store::fence::APPEND_NAME_PREFIX;
+use tokio::time::sleep;
+
+use super::Stage;
+use crate::{
+    dice::Dice,
+    proxy::{Mode, Proxy, Ways},
+};
+
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// How long a fault of a link waits for something to be carried that it can harm.
+const REACHES_WITHIN: Duration = Duration::from_secs(3);
+
+/// The next link in turn.
+fn next(stage: &Stage) -> &Proxy {
+    let links: Vec<&Proxy> = stage.links.all().map(|(_, link)| link).collect();
+    links[stage.next_link.fetch_add(1, Ordering::Relaxed) % links.len()]
+}
+
+/// Resets what is open, several times.
+pub(super) async fn reset(stage: &Stage, hold: Duration) -> bool {
+    let _turn = stage.links_turn.lock().await;
+    let link = next(stage);
+    let before = link.counts().harm();
+    let begun = Instant::now();
+    while begun.elapsed() < hold || link.counts().harm() == before {
+        link.reset();
+        sleep(Duration::from_millis(60)).await;
+        if begun.elapsed() > hold + REACHES_WITHIN {
+            break;
+        }
+    }
+    link.counts().harm() > before
+}
+
+pub(super) async fn black_hole(stage: &Stage, hold: Duration) -> bool {
+    hold_in(stage, next(stage), Mode::BlackHole(Ways::Both), hold).await
+}
+
+pub(super) async fn half_black_hole(stage: &Stage, dice: &mut Dice, hold: Duration) -> bool {
+    let ways = *dice.pick(&[Ways::ToServer, Ways::ToClient]);
+    hold_in(stage, next(stage), Mode::BlackHole(ways), hold).await
+}
+
+pub(super) async fn slow(stage: &Stage, dice: &mut Dice, hold: Duration) -> bool {
+    let delay = dice.time(Duration::from_millis(5), Duration::from_millis(80));
+    hold_in(stage, next(stage), Mode::Delay(delay), hold).await
+}
+
+pub(super) async fn trickle(stage: &Stage, hold: Duration) -> bool {
+    hold_in(stage, next(stage), Mode::Trickle, hold).await
+}
+
+/// Reached: something was carried that it did harm to.
+async fn hold_in(stage: &Stage, link: &Proxy, mode: Mode, hold: Duration) -> bool {
+    let _turn = stage.links_turn.lock().await;
+    let before = link.counts().harm();
+    link.set(mode);
+    sleep(hold).await;
+    wait_for_harm(link, before).await;
+    link.set(Mode::Pass);
+    link.counts().harm() > before
+}
+
+async fn wait_for_harm(link: &Proxy, before: u64) {
+    let begun = Instant::now();
+    while link.counts().harm() == before && begun.elapsed() < REACHES_WITHIN {
+        sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// Lets appends through to Postgres and loses what Postgres says to them. Reached: it said something.
+pub(super) async fn lose_commit_reply(stage: &Stage, dice: &mut Dice, hold: Duration) -> bool {
+    let _turn = stage.links_turn.lock().await;
+    let link = dice.pick(&stage.links.writer_postgres);
+    let before = link.counts().replies_cut.load(Ordering::Relaxed);
+    link.cut_replies(1 + u32::try_from(dice.roll(3)).unwrap_or_default(), APPEND_NAME_PREFIX);
+    sleep(hold).await;
+    let begun = Instant::now();
+    let cut = || link.counts().replies_cut.load(Ordering::Relaxed) > before;
+    while !cut() && begun.elapsed() < REACHES_WITHIN {
+        sleep(LOOK_INTERVAL).await;
+    }
+    link.cut_replies(0, "");
+    cut()
+}

@@ -1,0 +1,103 @@
+//! Postgres, and its backends.
+
+use std::{process::Stdio, time::Duration};
+
+use tokio::{
+    process::Command,
+    time::{Instant, sleep},
+};
+use tokio_postgres::SimpleQueryMessage;
+
+use super::Stage;
+use crate::{dice::Dice, system::as_superuser};
+
+/// How long a Postgres that was told to stop may go on.
+const STOPS_WITHIN: Duration = Duration::from_secs(20);
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+pub(super) async fn pause(stage: &Stage, hold: Duration) -> bool {
+    let _turn = stage.postgres_turn.lock().await;
+    let paused = stage.postgres.pause().is_ok();
+    sleep(hold).await;
+    stage.postgres.resume().is_ok() && paused
+}
+
+/// Reached: another process serves afterwards.
+pub(super) async fn restart(stage: &Stage) -> bool {
+    let _turn = stage.postgres_turn.lock().await;
+    let before = stage.postgres.pid();
+    start(stage).await;
+    before.is_some() && stage.postgres.pid() != before
+}
+
+/// As `pg_ctl stop -m immediate`.
+pub(super) async fn stop_at_once(stage: &Stage, down: Duration) -> bool {
+    let _turn = stage.postgres_turn.lock().await;
+    let Some(pid) = stage.postgres.pid() else { return false };
+    signal("QUIT", pid).await;
+    let begun = Instant::now();
+    while stage.postgres.is_running() && begun.elapsed() < STOPS_WITHIN {
+        sleep(LOOK_INTERVAL).await;
+    }
+    let stopped = !stage.postgres.is_running();
+    sleep(down).await;
+    start(stage).await;
+    stopped
+}
+
+/// The postmaster alone: its backends go on for a moment.
+pub(super) async fn kill(stage: &Stage, down: Duration) -> bool {
+    let _turn = stage.postgres_turn.lock().await;
+    let ran = stage.postgres.is_running();
+    let killed = stage.postgres.kill().await.is_ok();
+    sleep(down).await;
+    start(stage).await;
+    ran && killed
+}
+
+/// One that serves a service, which makes Postgres end all others. Reached: it was there to be killed.
+pub(super) async fn kill_backend(stage: &Stage, dice: &mut Dice) -> bool {
+    let _turn = stage.postgres_turn.lock().await;
+    let question = "SELECT pid FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name LIKE 'counterfoil%'";
+    let pids = numbers(as_superuser(&stage.database_url, question).await);
+    if pids.is_empty() {
+        return false;
+    }
+    signal("KILL", *dice.pick(&pids)).await
+}
+
+/// Ends those who listen and those who ring, again and again. Reached: some were there.
+pub(super) async fn cut_bell(stage: &Stage, hold: Duration) -> bool {
+    let begun = Instant::now();
+    let mut cut = 0;
+    while begun.elapsed() < hold {
+        let statement = "SELECT pg_terminate_backend(pid)::int FROM pg_stat_activity
+            WHERE datname = current_database()
+              AND (application_name LIKE 'counterfoil-bell%' OR query LIKE 'LISTEN%')";
+        cut += numbers(as_superuser(&stage.database_url, statement).await).len();
+        sleep(Duration::from_millis(40)).await;
+    }
+    cut > 0
+}
+
+async fn start(stage: &Stage) {
+    if let Err(error) = stage.postgres.restart().await {
+        stage.tally.accident(format!("Postgres does not start again: {error}"));
+    }
+}
+
+async fn signal(signal: &str, pid: u32) -> bool {
+    let (signal, pid) = (format!("-{signal}"), pid.to_string());
+    let sent = Command::new("kill").args([signal, pid]).stderr(Stdio::null()).status().await;
+    sent.is_ok_and(|status| status.success())
+}
+
+/// The first column of what came back.
+fn numbers(answer: Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>) -> Vec<u32> {
+    let number = |message: &SimpleQueryMessage| match message {
+        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+        _ => None,
+    };
+    answer.unwrap_or_default().iter().filter_map(number).collect()
+}

@@ -1,0 +1,46 @@
+//! What clients do to write services, and write services to each other.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use tokio::time::sleep;
+
+use super::{Stage, services};
+use crate::dice::Dice;
+
+/// Clients send much of it twice at once, give up early, and ask again late. Reached: all three had answers to show.
+pub(super) async fn retries(stage: &Stage, hold: Duration) -> bool {
+    let counts = [&stage.mischief.hedged, &stage.mischief.cancelled, &stage.mischief.replayed];
+    let read = || counts.map(|count| count.load(Ordering::Relaxed));
+    let before = read();
+    let [hedged, cancelled, repeated] =
+        [&stage.manners.hedged, &stage.manners.cancelled, &stage.manners.repeated];
+    let usual = [set(hedged, 35), set(cancelled, 35), set(repeated, 40)];
+    sleep(hold + Duration::from_millis(500)).await;
+    for (manner, usual) in [hedged, cancelled, repeated].into_iter().zip(usual) {
+        set(manner, usual);
+    }
+    read().iter().zip(before).all(|(now, before)| *now > before)
+}
+
+/// Both get the same ids at once, while one is paused and then the other starts anew and knows no account. Reached: both answered
+/// calls that were sent to both.
+pub(super) async fn race(stage: &Stage, dice: &mut Dice, hold: Duration) -> bool {
+    let before = stage.mischief.hedged.load(Ordering::Relaxed);
+    let usual = set(&stage.manners.hedged, 90);
+    let first = dice.index(stage.writers.len());
+    let second = (first + 1) % stage.writers.len();
+    sleep(hold / 3).await;
+    let paused = services::pause(&stage.writers[first], hold / 3).await;
+    let killed = services::kill(stage, &stage.writers[second], Duration::ZERO).await;
+    sleep(hold.max(Duration::from_millis(800))).await;
+    set(&stage.manners.hedged, usual);
+    paused && killed && stage.mischief.hedged.load(Ordering::Relaxed) > before
+}
+
+/// Sets a manner; gives what it was.
+fn set(manner: &AtomicU64, percent: u64) -> u64 {
+    manner.swap(percent, Ordering::Relaxed)
+}

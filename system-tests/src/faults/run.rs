@@ -1,0 +1,330 @@
+//! One run: the system is started, clients work, faults are done, everything heals, and it is judged.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
+
+use super::{
+    harm::harm,
+    row::{Plan, Row},
+    special,
+    stage::Stage,
+    tally::{Count, Inner},
+};
+use crate::{
+    dice::Dice,
+    history::{Answer, Call, Ending, History, Moment, Read, ReadAnswer},
+    log,
+    model::Replay,
+    oracles::{Evidence, Oracle, Recovery, Verdict, judge},
+    process::logs_folder,
+    redis_dump,
+    system::{Size, System},
+    traffic::Traffic,
+};
+
+const WRITERS: u64 = 8;
+const READERS: u64 = 3;
+/// How long nothing is done at first, to see what is usual.
+const CALM: Duration = Duration::from_millis(1200);
+/// How long clients ask until every outcome is known.
+const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+/// How long Redis may take to equal the log, once everything is healed and nobody writes.
+const CONVERGES_WITHIN: Duration = Duration::from_secs(60);
+/// How long what was left behind by connections that fell into a black hole may take to go.
+const SHRINKS_WITHIN: Duration = Duration::from_secs(20);
+/// Longest that anything is held down, however long the run is.
+const HOLD_MOST: Duration = Duration::from_secs(20);
+/// What the clocks of services and clients may differ by: they count in milliseconds.
+const STALENESS_SLACK: Duration = Duration::from_millis(20);
+
+/// Which run.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    /// What is done.
+    pub row: Row,
+    /// What the dice are made of.
+    pub seed: u64,
+    /// How long faults are done.
+    pub length: Duration,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Ran {
+    pub(crate) order: Order,
+    pub(crate) counts: BTreeMap<&'static str, Count>,
+    pub(crate) verdicts: BTreeMap<Oracle, Verdict>,
+    pub(crate) recoveries: Vec<Recovery>,
+    pub(crate) calls: BTreeMap<&'static str, u64>,
+    pub(crate) reads: BTreeMap<&'static str, u64>,
+    /// Staleness that answers told, before faults and under them.
+    pub(crate) staleness: [Vec<Duration>; 2],
+    pub(crate) logs: String,
+}
+
+impl Ran {
+    /// How many things were wrong.
+    #[must_use]
+    pub fn violations(&self) -> u64 {
+        self.verdicts.values().map(|verdict| verdict.wrong).sum()
+    }
+
+    /// What was wrong, with what is needed to find it again.
+    #[must_use]
+    pub fn findings(&self) -> Vec<String> {
+        let tell = |(oracle, verdict): (&Oracle, &Verdict)| {
+            let promise = oracle.promise();
+            let told = verdict.findings.iter().map(|finding| format!("{promise}: {finding}"));
+            let more = verdict.wrong - verdict.findings.len() as u64;
+            let more = (more > 0).then(|| format!("{promise}: and {more} more"));
+            told.chain(more).collect::<Vec<_>>()
+        };
+        self.verdicts.iter().flat_map(tell).collect()
+    }
+
+    /// Faults that were done and had no effect.
+    #[must_use]
+    pub fn never_reached(&self) -> Vec<&'static str> {
+        let never = self.counts.iter().filter(|(_, count)| count.reached == 0);
+        never.map(|(fault, _)| *fault).collect()
+    }
+
+    /// One line about it.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let Order { row, seed, length } = self.order;
+        let faults: Vec<String> = self
+            .counts
+            .iter()
+            .map(|(fault, Count { injected, reached })| format!("{fault} {reached}/{injected}"))
+            .collect();
+        format!(
+            "row {} seed {seed} {}s: {} violations; calls {:?}; reads {:?}; reached: {}",
+            row.number,
+            length.as_secs(),
+            self.violations(),
+            self.calls,
+            self.reads,
+            faults.join(", "),
+        )
+    }
+
+    /// The command that does the same again.
+    #[must_use]
+    pub fn again(&self) -> String {
+        let Order { row, seed, length } = self.order;
+        format!(
+            "cargo run -p system-tests --bin faults -- --row {} --seed {seed} --seconds {}",
+            row.number,
+            length.as_secs()
+        )
+    }
+
+    /// Where the processes have written their logs.
+    #[must_use]
+    pub fn logs(&self) -> &str {
+        &self.logs
+    }
+}
+
+/// Does one run.
+///
+/// # Panics
+/// When the system cannot even be started, or the row cannot be run.
+pub async fn run(order: Order) -> Ran {
+    match order.row.plan {
+        Plan::DamagedLog(damage) => special::run(order, damage).await,
+        Plan::NotTested(why) => panic!("row {} is not run: {why}", order.row.number),
+        Plan::OneByOne(_) | Plan::Together(_) => run_under_faults(order).await,
+    }
+}
+
+async fn run_under_faults(order: Order) -> Ran {
+    let dice = Dice::new(order.seed).of(u64::from(order.row.number));
+    let (stage, traffic, _folder) = begin(order, &dice).await;
+    sleep(CALM).await;
+    let before = stage.footprints().await;
+    let faults_from = stage.history.now();
+    match order.row.plan {
+        Plan::OneByOne(faults) => one_by_one(&stage, faults, dice.of(1), order.length).await,
+        Plan::Together(faults) => together(&stage, faults, &dice, order.length).await,
+        Plan::DamagedLog(_) | Plan::NotTested(_) => unreachable!("run elsewhere"),
+    }
+    stage.heal().await;
+    stage.recover("everything").await;
+    traffic.settle(&stage.clients, SETTLES_WITHIN).await;
+    let footprints = shrunk(&stage, &before).await;
+    for (name, process) in stage.processes() {
+        let process = process.lock().await;
+        if process.log_text().contains("panicked at") {
+            stage.tally.accident(format!("{name} panicked; its log: {}", process.log()));
+        }
+    }
+    let log = log::read(&stage.database_url).await.expect("a healed log can be read");
+    let (calls, reads) = stage.history.take();
+    let Inner { counts, recoveries, tampered, accidents } = stage.tally.take();
+    let mut evidence = Evidence {
+        replay: Replay::of(&log.rows),
+        log,
+        calls,
+        reads,
+        redis: None,
+        tampered,
+        recoveries,
+        footprints,
+        accidents,
+        staleness_slack: STALENESS_SLACK,
+    };
+    let verdicts = judge_when_converged(&stage, &mut evidence).await;
+    Ran {
+        order,
+        counts,
+        verdicts,
+        calls: count_calls(&evidence.calls),
+        reads: count_reads(&evidence.reads),
+        staleness: staleness(&evidence.reads, faults_from),
+        recoveries: evidence.recoveries,
+        logs: logs_folder().display().to_string(),
+    }
+}
+
+/// Starts everything. One seed in four has four shards, and one in three a Redis that keeps what it is given.
+async fn begin(order: Order, dice: &Dice) -> (Stage, Traffic, Option<tempfile::TempDir>) {
+    let shards = if order.seed % 4 == 3 { 4 } else { 1 };
+    let keeps = order.seed % 3 != 1 && matches!(order.row.number, 9 | 22);
+    let folder = keeps.then(|| tempfile::tempdir().unwrap());
+    let redis_folder = folder.as_ref().map(|folder| folder.path());
+    let system = System::start_linked(Size::doubled(shards), redis_folder).await;
+    let history = Arc::new(History::default());
+    Traffic::prepare(&system.clients, &history).await;
+    let traffic = Traffic::start(&system.clients, history.clone(), dice, (WRITERS, READERS));
+    let hold = (order.length / 4).clamp(Duration::from_millis(600), HOLD_MOST);
+    let clients = (traffic.manners.clone(), traffic.mischief.clone());
+    let first_link = usize::try_from(order.seed % 64).unwrap_or_default();
+    let fsync = if order.seed.is_multiple_of(3) { "always" } else { "everysec" };
+    let stage = Stage::new(system, history, clients, (hold, first_link, fsync));
+    (stage, traffic, folder)
+}
+
+/// Each fault at least once, then more of them until the time is up; after each the system has to recover.
+async fn one_by_one(
+    stage: &Stage,
+    faults: &[super::fault::Fault],
+    mut dice: Dice,
+    length: Duration,
+) {
+    let begun = Instant::now();
+    let mut round = 0;
+    while round < faults.len() || begun.elapsed() < length {
+        let fault = match faults.get(round) {
+            Some(fault) => *fault,
+            None => *dice.pick(faults),
+        };
+        let reached = harm(stage, fault, &mut dice).await;
+        stage.tally.count(fault, reached);
+        stage.recover(fault.name()).await;
+        // The next fault meets a system that has just come back, or one that has been at rest.
+        sleep(dice.time(Duration::ZERO, Duration::from_millis(500))).await;
+        round += 1;
+    }
+}
+
+/// Two or three faults at once, again and again; only sometimes is recovery waited for.
+async fn together(stage: &Stage, faults: &[super::fault::Fault], dice: &Dice, length: Duration) {
+    let begun = Instant::now();
+    let mut rounds = dice.of(1);
+    let mut number = 100;
+    while begun.elapsed() < length {
+        let count = 2 + rounds.index(2);
+        let chosen: Vec<_> = (0..count).map(|_| *rounds.pick(faults)).collect();
+        let done = chosen.iter().map(|fault| {
+            number += 1;
+            let mut dice = dice.of(number);
+            async move {
+                sleep(dice.time(Duration::ZERO, Duration::from_millis(300))).await;
+                let reached = harm(stage, *fault, &mut dice).await;
+                stage.tally.count(*fault, reached);
+            }
+        });
+        futures::future::join_all(done).await;
+        if rounds.percent(40) {
+            stage.recover("several at once").await;
+        }
+    }
+}
+
+/// What processes hold now, given some time to let go of it.
+async fn shrunk(stage: &Stage, before: &[(String, (u64, u64))]) -> Vec<crate::oracles::Footprint> {
+    let begun = Instant::now();
+    loop {
+        let grown = stage.grown_since(before).await;
+        let is_back = grown.iter().all(|one| one.after.1 <= one.before.1 + 16);
+        if is_back || begun.elapsed() > SHRINKS_WITHIN {
+            return grown;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Judges everything; Redis again and again until it equals the log or the time for that is over.
+async fn judge_when_converged(stage: &Stage, evidence: &mut Evidence) -> BTreeMap<Oracle, Verdict> {
+    let begun = Instant::now();
+    loop {
+        evidence.redis = redis_dump::dump(&stage.redis.url()).await.ok();
+        let convergence = crate::oracles::judge_convergence(evidence);
+        let is_right = convergence.judged > 0 && convergence.wrong == 0;
+        if is_right || begun.elapsed() > CONVERGES_WITHIN {
+            return judge(evidence);
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn count_calls(calls: &[Call]) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::new();
+    let mut count = |what| *counts.entry(what).or_default() += 1;
+    for call in calls {
+        count(match call.ending() {
+            Ending::Applied(_) => "applied",
+            Ending::Refused(_) => "refused",
+            Ending::Nothing => "certainly not applied",
+            Ending::Undecided => "undecided",
+            Ending::Unresolved => "unresolved",
+        });
+        if call.attempts.iter().any(|attempt| matches!(attempt.answer, Answer::Unknown { .. })) {
+            count("unknown at first");
+        }
+        if call.attempts.len() > 1 {
+            count("sent again");
+        }
+    }
+    counts
+}
+
+fn count_reads(reads: &[Read]) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::new();
+    for read in reads {
+        let what = match read.answer {
+            ReadAnswer::Found { .. } => "found",
+            ReadAnswer::Missing { .. } => "not found",
+            ReadAnswer::Failed { .. } => "refused",
+        };
+        *counts.entry(what).or_default() += 1;
+    }
+    counts
+}
+
+fn staleness(reads: &[Read], faults_from: Moment) -> [Vec<Duration>; 2] {
+    let mut both = [Vec::new(), Vec::new()];
+    for read in reads {
+        if let ReadAnswer::Found { staleness: Some(staleness), .. } = read.answer {
+            both[usize::from(read.sent >= faults_from)].push(staleness);
+        }
+    }
+    both
+}

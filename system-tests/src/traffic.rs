@@ -1,0 +1,163 @@
+//! Clients: they send every kind of command in every way there is, ask again when they must, sometimes long after, and read.
+
+mod answers;
+mod mix;
+mod reading;
+mod requests;
+mod sender;
+mod writing;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::task::JoinSet;
+
+pub(crate) use sender::Sender;
+
+use crate::{
+    dice::Dice,
+    history::{Call, History, Work},
+    model::{Command, Doing, Sum},
+    system::Clients,
+};
+
+/// Accounts in euros that everybody uses.
+const EURO_ACCOUNTS: u64 = 12;
+/// Accounts in another currency.
+const YEN_ACCOUNTS: u64 = 2;
+/// What each is opened with.
+const FIRST_DEPOSIT: i64 = 10_000;
+
+/// An account that nobody writes to once it is open.
+pub(crate) const QUIET_ACCOUNT: &str = "quiet";
+/// The account that recoveries are measured with.
+pub(crate) const PROBE_ACCOUNT: &str = "probe";
+
+/// How clients behave; may be changed while they run.
+#[derive(Debug)]
+pub(crate) struct Manners {
+    /// How many calls of a hundred are sent to two services at once.
+    pub(crate) hedged: AtomicU64,
+    /// How many are given up by their callers within milliseconds.
+    pub(crate) cancelled: AtomicU64,
+    /// How many that are decided are sent again later.
+    pub(crate) repeated: AtomicU64,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self { hedged: 3.into(), cancelled: 3.into(), repeated: 5.into() }
+    }
+}
+
+/// What clients did that is not plain.
+#[derive(Debug, Default)]
+pub(crate) struct Mischief {
+    /// Calls that two services answered.
+    pub(crate) hedged: AtomicU64,
+    /// Calls that were given up after they were sent.
+    pub(crate) cancelled: AtomicU64,
+    /// Repetitions that were answered from what is stored.
+    pub(crate) replayed: AtomicU64,
+}
+
+/// Clients at work.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    pub(crate) history: Arc<History>,
+    pub(crate) manners: Arc<Manners>,
+    pub(crate) mischief: Arc<Mischief>,
+    stop: Arc<AtomicBool>,
+    /// Writers give back calls whose outcome they do not know yet.
+    writers: JoinSet<Vec<Call>>,
+    readers: JoinSet<()>,
+}
+
+impl Traffic {
+    /// Opens the accounts.
+    pub(crate) async fn prepare(clients: &Clients, history: &Arc<History>) {
+        let sender = Sender::new(clients, history.clone());
+        let euros = (0..EURO_ACCOUNTS).map(|number| (mix::euro_account(number), "EUR"));
+        let yen = (0..YEN_ACCOUNTS).map(|number| (mix::yen_account(number), "JPY"));
+        let others = [QUIET_ACCOUNT, PROBE_ACCOUNT].map(|name| (name.to_owned(), "EUR"));
+        for (account, currency) in euros.chain(yen).chain(others) {
+            let (owner, currency) = ("owner".to_owned(), currency.to_owned());
+            let sum = Sum { currency: currency.clone(), amount: FIRST_DEPOSIT };
+            for doing in [Doing::Open { owner, currency, limit: 0 }, Doing::Deposit(sum)] {
+                let command = Command { account: account.clone(), doing, expected_version: None };
+                let mut call = Call::new(mix::request_id(), Work::One(command));
+                sender.until_resolved(&mut call, 0, Duration::from_secs(30)).await;
+                history.add(call);
+            }
+        }
+    }
+
+    /// Starts clients that write and clients that read.
+    pub(crate) fn start(
+        clients: &Clients,
+        history: Arc<History>,
+        dice: &Dice,
+        (writers, readers): (u64, u64),
+    ) -> Self {
+        let mut traffic = Self {
+            history,
+            manners: Arc::default(),
+            mischief: Arc::default(),
+            stop: Arc::default(),
+            writers: JoinSet::new(),
+            readers: JoinSet::new(),
+        };
+        for number in 0..writers {
+            let client = writing::Writer {
+                number,
+                sender: Sender::new(clients, traffic.history.clone()),
+                dice: dice.of(1000 + number),
+                manners: traffic.manners.clone(),
+                mischief: traffic.mischief.clone(),
+                stop: traffic.stop.clone(),
+            };
+            traffic.writers.spawn(client.run());
+        }
+        for number in 0..readers {
+            let client = reading::Reader {
+                clients: clients.clone(),
+                history: traffic.history.clone(),
+                dice: dice.of(2000 + number),
+                stop: traffic.stop.clone(),
+            };
+            traffic.readers.spawn(client.run());
+        }
+        traffic
+    }
+
+    /// Lets everybody finish, and asks until every outcome is known or `patience` ends.
+    pub(crate) async fn settle(mut self, clients: &Clients, patience: Duration) {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut open = Vec::new();
+        while let Some(left) = self.writers.join_next().await {
+            open.extend(left.unwrap());
+        }
+        let mut settling = JoinSet::new();
+        for (number, mut call) in open.into_iter().enumerate() {
+            let sender = Sender::new(clients, self.history.clone());
+            settling.spawn(async move {
+                sender.until_resolved(&mut call, number, patience).await;
+                sender.history.add(call);
+            });
+            if settling.len() >= 16 {
+                settling.join_next().await;
+            }
+        }
+        while let Some(settled) = settling.join_next().await {
+            settled.unwrap();
+        }
+        while let Some(ended) = self.readers.join_next().await {
+            ended.unwrap();
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A client that writes.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Manners, Mischief, Sender,
+    mix::{Knowledge, request_id},
+    sender::Together,
+};
+use crate::{
+    dice::Dice,
+    history::{Answer, Attempt, Call, Ending, Work},
+};
+
+/// How long callers wait for an answer; the shortest is often not enough.
+const PATIENCE: [Duration; 4] = [
+    Duration::from_millis(80),
+    Duration::from_millis(700),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
+/// Calls kept for later; the oldest is sent again when there are more.
+const LATER_MAX: usize = 24;
+
+/// One client, one call after another.
+pub(super) struct Writer {
+    pub(super) number: u64,
+    pub(super) sender: Sender,
+    pub(super) dice: Dice,
+    pub(super) manners: Arc<Manners>,
+    pub(super) mischief: Arc<Mischief>,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+impl Writer {
+    /// Works until it is told to stop; gives back calls whose outcome is open.
+    pub(super) async fn run(mut self) -> Vec<Call> {
+        let mut knowledge = Knowledge::of(self.number);
+        let mut later: Vec<Call> = Vec::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            let mut calls = self.send_something(&mut knowledge).await;
+            for call in calls.drain(..) {
+                self.keep_or_settle(call, &mut later);
+            }
+            if later.len() > LATER_MAX || (!later.is_empty() && self.dice.percent(10)) {
+                let call = later.remove(self.dice.index(later.len()));
+                let call = self.send_again(call).await;
+                self.keep_or_settle(call, &mut later);
+            }
+            let pause = self.dice.time(Duration::ZERO, Duration::from_millis(6));
+            sleep(pause).await;
+        }
+        // What is decided needs no more asking; what is not is asked for until it is.
+        let (open, settled): (Vec<_>, Vec<_>) =
+            later.into_iter().partition(|call| call.ending() == Ending::Unresolved);
+        settled.into_iter().for_each(|call| self.sender.history.add(call));
+        open
+    }
+
+    async fn send_something(&mut self, knowledge: &mut Knowledge) -> Vec<Call> {
+        let writer = self.dice.index(2);
+        let within = *self.dice.pick(&PATIENCE);
+        let together = match self.dice.roll(100) {
+            0..8 => Some(Together::Batch),
+            8..18 => Some(Together::Stream),
+            _ => None,
+        };
+        if let Some(way) = together {
+            let commands = knowledge.commands(&mut self.dice, 2, 12);
+            let mut calls: Vec<Call> = commands
+                .into_iter()
+                .map(|command| Call::new(request_id(), Work::One(command)))
+                .collect();
+            if !calls.is_empty() {
+                self.sender.together(&mut calls, way, writer, within).await;
+            }
+            return calls;
+        }
+        let atomic = self.dice.percent(10);
+        let work = match atomic {
+            true => Work::Atomic(knowledge.commands(&mut self.dice, 1, 5)),
+            false => Work::One(knowledge.command(&mut self.dice)),
+        };
+        if work.commands().is_empty() {
+            return Vec::new();
+        }
+        let mut call = Call::new(request_id(), work);
+        self.first_attempt(&mut call, writer, within).await;
+        if let Some((_, done)) = call.applied()
+            && let Some(seen) = done.iter().flat_map(|done| &done.accounts).next()
+        {
+            knowledge.seen = Some((seen.account.clone(), seen.version));
+        }
+        vec![call]
+    }
+
+    /// Sends it to one service, or to two at once, or gives it up on its way.
+    async fn first_attempt(&mut self, call: &mut Call, writer: usize, within: Duration) {
+        if self.dice.percent(self.manners.hedged.load(Ordering::Relaxed)) {
+            let (first, second) = tokio::join!(
+                self.sender.attempt(call, writer, within),
+                self.sender.attempt(call, writer + 1, within),
+            );
+            let answered = |attempt: &Attempt| {
+                matches!(attempt.answer, Answer::Applied(_) | Answer::Refused(_))
+            };
+            if answered(&first) && answered(&second) {
+                self.mischief.hedged.fetch_add(1, Ordering::Relaxed);
+            }
+            call.attempts.extend([first, second]);
+        } else if self.dice.percent(self.manners.cancelled.load(Ordering::Relaxed)) {
+            let sent = self.sender.history.now();
+            let patience = self.dice.time(Duration::from_micros(200), Duration::from_millis(8));
+            let attempt = timeout(patience, self.sender.attempt(call, writer, within)).await;
+            let attempt = attempt.unwrap_or_else(|_| {
+                self.mischief.cancelled.fetch_add(1, Ordering::Relaxed);
+                self.sender.gave_up(sent)
+            });
+            call.attempts.push(attempt);
+        } else {
+            call.attempts.push(self.sender.attempt(call, writer, within).await);
+        }
+    }
+
+    /// Asks again, about something old.
+    async fn send_again(&mut self, mut call: Call) -> Call {
+        let was_decided = matches!(call.ending(), Ending::Applied(_) | Ending::Refused(_));
+        let writer = self.dice.index(2);
+        call.attempts.push(self.sender.attempt(&call, writer, PATIENCE[2]).await);
+        let replayed = match call.attempts.last().map(|attempt| &attempt.answer) {
+            Some(Answer::Applied(done)) => done.iter().all(|done| done.replayed),
+            Some(Answer::Refused(refused)) => refused.replayed,
+            _ => false,
+        };
+        if was_decided && replayed {
+            self.mischief.replayed.fetch_add(1, Ordering::Relaxed);
+        }
+        call
+    }
+
+    fn keep_or_settle(&mut self, call: Call, later: &mut Vec<Call>) {
+        let again = match call.ending() {
+            Ending::Unresolved => true,
+            // Certain not to be applied: some callers try again, and some never do.
+            Ending::Nothing => {
+                let shed = |attempt: &Attempt| matches!(attempt.answer, Answer::NotApplied { .. });
+                call.attempts.len() == 1 && call.attempts.iter().all(shed) && self.dice.percent(70)
+            }
+            Ending::Applied(_) | Ending::Refused(_) => {
+                let repeated = self.manners.repeated.load(Ordering::Relaxed);
+                call.attempts.len() < 4 && self.dice.percent(repeated)
+            }
+            Ending::Undecided => false,
+        };
+        match again {
+            true => later.push(call),
+            false => self.sender.history.add(call),
+        }
+    }
+}
