@@ -1,7 +1,6 @@
 //! One service as a process.
 
 use std::{
-    net::TcpListener,
     path::PathBuf,
     process::Stdio,
     sync::{
@@ -27,11 +26,6 @@ pub struct Process {
     /// Another program than the one that was built, such as an older one.
     program: Option<PathBuf>,
     starts: Arc<AtomicU64>,
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// A binary of this workspace, built beside this one: tests are a folder deeper than programs.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use dev_servers::{Postgres, Redis};
+use dev_servers::{Postgres, Redis, free_port};
 use ledger::ShardCount;
 use proto::{
     read::read_service_client::ReadServiceClient, write::write_service_client::WriteServiceClient,
@@ -16,7 +16,7 @@ use tokio::process::Command;
 use tonic::transport::Channel;
 
 use crate::{
-    process::{Process, binary_path, free_port, until},
+    process::{Process, binary_path, until},
     proxy::Proxy,
 };
 
@@ -207,7 +207,7 @@ impl System {
     }
 
     fn start_writer(&mut self, number: usize, shards: i16) -> String {
-        let addr = format!("127.0.0.1:{}", free_port());
+        let addr = format!("127.0.0.1:{}", free_port().unwrap());
         let settings = vec![
             setting(
                 "DATABASE_URL",
@@ -226,12 +226,12 @@ impl System {
         let database_url = through(self.links.projector_postgres.get(number), &self.database_url);
         let redis_url = through(self.links.projector_redis.get(number), &self.redis.url());
         let settings = projector_settings(&database_url, &redis_url);
-        let name = format!("projector-{number}-{}", free_port());
+        let name = format!("projector-{number}-{}", free_port().unwrap());
         self.projectors.push(Process::start("projector", &name, settings));
     }
 
     fn start_reader(&mut self, number: usize) -> String {
-        let addr = format!("127.0.0.1:{}", free_port());
+        let addr = format!("127.0.0.1:{}", free_port().unwrap());
         let settings = vec![
             setting("REDIS_URL", through(self.links.reader_redis.get(number), &self.redis.url())),
             setting("READ_SERVICE_LISTEN_ADDR", &addr),

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 const PLAN: &str = "COUNTERFOIL_FAILPOINTS";
 /// What is left of a short run for what comes at the end.
-const SECONDS: u64 = 40;
+const SECONDS: u64 = 20;
 /// A point that is not passed by then needs other circumstances.
 const REACHED_WITHIN: Duration = Duration::from_secs(2);
 

@@ -24,6 +24,7 @@ mod tls;
 
 pub use error::Error;
 pub use guardian::Guardian;
+pub use port::free_port;
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use tamper::tamper;

@@ -189,7 +189,7 @@ impl Postgres {
         loop {
             let server = folder.server()?;
             let server = Mutex::new(server);
-            let running = Running { folder: folder.clone(), port: port::free()?, server };
+            let running = Running { folder: folder.clone(), port: port::free_port()?, server };
             match running.start() {
                 Err(Error::NotStarted { tail, .. })
                     if tail.contains("could not bind") && attempt < PORT_ATTEMPTS =>

@@ -207,8 +207,9 @@ impl Redis {
                 if folder.is_temporary { ("KILL", Some(&*folder.path)) } else { ("TERM", None) };
             let guardian = Guardian::start(signal, remove)?;
             let server = Mutex::new(Server::new("Redis", folder.log.clone(), guardian));
-            let tls_port = if folder.has_tls { Some(port::free()?) } else { None };
-            let running = Running { folder: folder.clone(), port: port::free()?, tls_port, server };
+            let tls_port = if folder.has_tls { Some(port::free_port()?) } else { None };
+            let running =
+                Running { folder: folder.clone(), port: port::free_port()?, tls_port, server };
             match running.start() {
                 Err(Error::NotStarted { tail, .. })
                     if tail.contains("Address already in use") && attempt < PORT_ATTEMPTS =>
