@@ -66,6 +66,13 @@ impl Authority {
         self.sign("server", params)
     }
 
+    /// A certificate for a server that is reached by this host name or address only.
+    #[must_use]
+    pub fn server_named(&self, host: &str) -> Pair {
+        let params = CertificateParams::new(vec![host.to_owned()]).expect("name a server");
+        self.sign(host, params)
+    }
+
     /// A certificate for the client of this name: its subject is `CN=<name>,O=Example`, and one of its names
     /// `spiffe://example/<name>`.
     #[must_use]

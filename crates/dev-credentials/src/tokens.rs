@@ -19,6 +19,17 @@ pub const ISSUER: &str = "https://issuer.example";
 /// For whom they are.
 pub const AUDIENCE: &str = "counterfoil";
 
+/// A credential that must let nobody in.
+#[derive(Clone, Debug)]
+pub struct BadCredential {
+    /// What is wrong with it.
+    pub what: &'static str,
+    /// The header `authorization`, if there is one.
+    pub authorization: Option<String>,
+    /// The reason of the error that a service answers.
+    pub reason: &'static str,
+}
+
 /// Signs tokens with ES256 and `EdDSA`. The file of its public keys is gone when it is dropped.
 pub struct TokenIssuer {
     folder: TempDir,
@@ -146,6 +157,46 @@ impl TokenIssuer {
         let message = message(header, claims);
         let signature = self.ecdsa.sign(&self.random, message.as_bytes()).expect("sign");
         format!("{message}.{}", text(signature.as_ref()))
+    }
+
+    /// Every kind of bad credential that could be made out of these claims, which are good.
+    #[must_use]
+    pub fn bad_credentials(&self, claims: &Value) -> Vec<BadCredential> {
+        let with = |name: &str, value: Value| {
+            let mut claims = claims.clone();
+            claims[name] = value;
+            self.sign(&claims)
+        };
+        let good = self.sign(claims);
+        let cut = good.rsplit_once('.').expect("three parts").0;
+        let missing = [
+            ("nothing", None),
+            ("another scheme", Some("Basic dTpw".to_owned())),
+            ("no token", Some("Bearer ".to_owned())),
+            ("half a token", Some(format!("Bearer {cut}"))),
+            ("rubbish", Some("Bearer rubbish".to_owned())),
+        ];
+        let invalid = [
+            ("bad signature", format!("{cut}.{}", "A".repeat(86))),
+            ("another's key", Self::new().sign(claims)),
+            ("expired", with("exp", json!(now() - 60))),
+            ("not yet", with("nbf", json!(now() + 600))),
+            ("wrong audience", with("aud", json!("other"))),
+            ("wrong issuer", with("iss", json!("https://other.example"))),
+            ("alg none", self.unsigned(claims)),
+            ("public key as secret", self.sign_with_public_key(claims)),
+        ];
+        let missing = missing.map(|(what, authorization)| BadCredential {
+            what,
+            authorization,
+            reason: "CREDENTIALS_MISSING",
+        });
+        let invalid = invalid.map(|(what, token)| BadCredential {
+            what,
+            authorization: Some(format!("Bearer {token}")),
+            reason: "TOKEN_INVALID",
+        });
+        missing.into_iter().chain(invalid).collect()
     }
 
     /// The settings of a service that takes these tokens.

@@ -1,47 +1,24 @@
 //! The way to Postgres: encrypted and verified, or not taken.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+use dev_credentials::Authority;
 use dev_servers::{Postgres, ServerTls};
 use event_store::{
     Appender, Bell, Doorbell, Error, LogReader,
     connect::{Purpose, connect},
     migrate,
 };
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tempfile::TempDir;
 
-/// Somebody who vouches for servers.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    folder: TempDir,
+/// What a server at this name shows.
+fn shown(authority: &Authority, host: &str) -> ServerTls {
+    let pair = authority.server_named(host);
+    ServerTls::read(&pair.cert, &pair.key).unwrap()
 }
 
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let folder = tempfile::tempdir().unwrap();
-        let certificate = params.self_signed(&key).unwrap().pem();
-        fs::write(folder.path().join("ca.pem"), certificate).unwrap();
-        Self { issuer: Issuer::new(params, key), folder }
-    }
-
-    fn vouch_for(&self, host: &str) -> ServerTls {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        ServerTls { certificate: certificate.pem(), key: key.serialize_pem() }
-    }
-
-    /// What has to stand in a URL to trust it and nobody else.
-    fn trusted(&self) -> String {
-        format!("?sslmode=verify-full&sslrootcert={}/ca.pem", self.folder.path().display())
-    }
+/// What has to stand in a URL to trust an authority and nobody else.
+fn trust(authority: &Authority) -> String {
+    format!("?sslmode=verify-full&sslrootcert={}", authority.ca_file().display())
 }
 
 /// Why there is no connection, in one line.
@@ -55,10 +32,10 @@ async fn refusal(url: &str) -> String {
 #[tokio::test]
 async fn postgres_is_talked_to_only_when_it_is_who_it_should_be() {
     let authority = Authority::new();
-    let server = Postgres::start_private_with_tls(authority.vouch_for("localhost")).await.unwrap();
+    let server = Postgres::start_private_with_tls(shown(&authority, "localhost")).await.unwrap();
     let by_address = server.create_database().await.unwrap();
     let by_name = by_address.replacen("127.0.0.1", "localhost", 1);
-    let trusted = format!("{by_name}{}", authority.trusted());
+    let trusted = format!("{by_name}{}", trust(&authority));
 
     migrate(&trusted, None).await.unwrap();
     let mut connections = Vec::new();
@@ -78,9 +55,9 @@ async fn postgres_is_talked_to_only_when_it_is_who_it_should_be() {
     assert!(begun.elapsed() < patience, "it rang");
 
     let stranger = Authority::new(); // of the same name
-    let refused = refusal(&format!("{by_name}{}", stranger.trusted())).await;
+    let refused = refusal(&format!("{by_name}{}", trust(&stranger))).await;
     assert!(refused.contains("BadSignature"), "{refused}");
-    let other_name = format!("{by_address}{}", authority.trusted());
+    let other_name = format!("{by_address}{}", trust(&authority));
     let refused = refusal(&other_name).await;
     assert!(refused.contains("not valid for name"), "{refused}");
     let no_file = format!("{by_name}?sslmode=verify-full&sslrootcert=/nowhere/ca.pem");
@@ -95,6 +72,6 @@ async fn a_postgres_without_tls_is_not_talked_to_in_plain_text_instead() {
     let server = Postgres::start_private().await.unwrap();
     let url = server.url().replacen("127.0.0.1", "localhost", 1);
     assert_eq!(refusal(&url).await, "connected");
-    let refused = refusal(&format!("{url}{}", authority.trusted())).await;
+    let refused = refusal(&format!("{url}{}", trust(&authority))).await;
     assert!(refused.contains("does not support TLS"), "{refused}");
 }

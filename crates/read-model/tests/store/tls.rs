@@ -1,43 +1,23 @@
 //! The way to Redis: encrypted and verified, or not taken.
 
-use std::{error::Error as _, fs};
+use std::error::Error as _;
 
+use dev_credentials::Authority;
 use dev_servers::{Redis, ServerTls};
 use ledger::ShardCount;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use read_model::{Error, Reader, StoreConfig, View, Writer};
-use tempfile::TempDir;
 
 use crate::support::{SHARD, checkpoint};
 
-/// Somebody who vouches for servers.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    folder: TempDir,
+/// What a server at this name shows.
+fn shown(authority: &Authority, host: &str) -> ServerTls {
+    let pair = authority.server_named(host);
+    ServerTls::read(&pair.cert, &pair.key).unwrap()
 }
 
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let folder = tempfile::tempdir().unwrap();
-        let certificate = params.self_signed(&key).unwrap().pem();
-        fs::write(folder.path().join("ca.pem"), certificate).unwrap();
-        Self { issuer: Issuer::new(params, key), folder }
-    }
-
-    fn vouch_for(&self, host: &str) -> ServerTls {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        ServerTls { certificate: certificate.pem(), key: key.serialize_pem() }
-    }
-
-    /// What has to stand in a URL to trust it and nobody else.
-    fn trusted(&self) -> String {
-        format!("?sslmode=verify-full&sslrootcert={}/ca.pem", self.folder.path().display())
-    }
+/// What has to stand in a URL to trust an authority and nobody else.
+fn trust(authority: &Authority) -> String {
+    format!("?sslmode=verify-full&sslrootcert={}", authority.ca_file().display())
 }
 
 /// Why there is no connection, with its causes.
@@ -53,9 +33,9 @@ async fn refusal(url: &str) -> String {
 #[tokio::test]
 async fn redis_is_talked_to_only_when_it_is_who_it_should_be() {
     let authority = Authority::new();
-    let redis = Redis::start_private_with_tls(authority.vouch_for("localhost")).await.unwrap();
+    let redis = Redis::start_private_with_tls(shown(&authority, "localhost")).await.unwrap();
     let by_name = redis.tls_url("localhost").unwrap();
-    let config = StoreConfig::new(format!("{by_name}{}", authority.trusted()));
+    let config = StoreConfig::new(format!("{by_name}{}", trust(&authority)));
     let writer = Writer::connect(&config).await.unwrap();
     let reader = Reader::connect(&config).await.unwrap();
     let mut feed = reader.subscribe(ShardCount::ONE).await.unwrap();
@@ -67,13 +47,13 @@ async fn redis_is_talked_to_only_when_it_is_who_it_should_be() {
     assert_eq!(reader.marker(View::Accounts, SHARD).await.unwrap().generation, generation);
 
     let stranger = Authority::new(); // of the same name
-    let refused = refusal(&format!("{by_name}{}", stranger.trusted())).await;
+    let refused = refusal(&format!("{by_name}{}", trust(&stranger))).await;
     assert!(refused.contains("BadSignature"), "{refused}");
     let by_address = redis.tls_url("127.0.0.1").unwrap();
-    let other_name = refusal(&format!("{by_address}{}", authority.trusted())).await;
+    let other_name = refusal(&format!("{by_address}{}", trust(&authority))).await;
     assert!(other_name.contains("not valid for name"), "{other_name}");
     let plain = redis.url().replacen("redis://", "rediss://", 1);
-    let no_tls = refusal(&format!("{plain}{}", authority.trusted())).await;
+    let no_tls = refusal(&format!("{plain}{}", trust(&authority))).await;
     assert_ne!(no_tls, "connected", "there is no TLS at that port");
     let unsaid = Reader::connect(&StoreConfig::new(by_name)).await.err().unwrap();
     assert!(matches!(unsaid, Error::Unprotected(_)), "{unsaid}");
