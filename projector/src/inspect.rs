@@ -38,8 +38,6 @@ pub(crate) struct Target {
     pub(crate) shard: Shard,
     pub(crate) generation: Generation,
     pub(crate) stored: StoredGeneration,
-    /// What queries see of the other view that knows every account: a second witness of which accounts there are.
-    beside: Option<StoredGeneration>,
 }
 
 /// A place that does not hold what the log says it should.
@@ -86,7 +84,7 @@ impl Mismatch {
     pub(crate) fn repair(&self) -> Repair {
         let replacement = match &self.place {
             Place::Member { .. } => Replacement::Member { present: self.right.is_some() },
-            Place::Text { .. } | Place::Field { .. } | Place::Hash { .. } => {
+            Place::Text { .. } | Place::Field { .. } | Place::Range { .. } | Place::Hash { .. } => {
                 Replacement::Value { wrong: self.wrong.clone(), right: self.right.clone() }
             }
         };
@@ -102,26 +100,9 @@ impl Mismatch {
 }
 
 impl Target {
-    pub(crate) async fn new(
-        reader: &Reader,
-        view: View,
-        shard: Shard,
-        generation: Generation,
-    ) -> Result<Self, Stop> {
-        let other = match view {
-            View::Accounts => Some(View::Transactions),
-            View::Transactions => Some(View::Accounts),
-            View::Totals => None,
-        };
-        let beside = match other {
-            Some(other) => {
-                let visible = reader.view_status(other, shard).await?.visible;
-                visible.map(|visible| reader.generation(other, shard, visible.generation))
-            }
-            None => None,
-        };
+    pub(crate) fn new(reader: &Reader, view: View, shard: Shard, generation: Generation) -> Self {
         let stored = reader.generation(view, shard, generation);
-        Ok(Self { view, shard, generation, stored, beside })
+        Self { view, shard, generation, stored }
     }
 
     /// Reads places and the checkpoint they belong to. A generation without one cannot be compared.

@@ -89,7 +89,7 @@ impl Pass<'_> {
         if !visible.checkpoint.as_ref().is_some_and(same_log) {
             return Ok(());
         }
-        let target = Target::new(&self.shared.reader, view, shard, visible.generation).await?;
+        let target = Target::new(&self.shared.reader, view, shard, visible.generation);
         let log = self.shared.background.reader().await?;
         let mut after = None;
         loop {

@@ -68,7 +68,7 @@ pub async fn verify(
         });
         let mut verified = Verified { view, shard, position: None, findings: Findings::default() };
         if let Some((generation, position)) = visible {
-            let target = Target::new(&reader, view, shard, generation).await?;
+            let target = Target::new(&reader, view, shard, generation);
             verified.position = Some(position);
             verified.findings = verify_target(&log, &identity, &target).await?;
         }

@@ -208,7 +208,7 @@ async fn vet(
     let named = named.collect::<Vec<_>>().join(", ");
     let identity = (*shared.identity.borrow()).ok_or(Stop::Conflict)?;
     let log = shared.background.reader().await?;
-    let target = Target::new(&shared.reader, view, shard, building).await?;
+    let target = Target::new(&shared.reader, view, shard, building);
     let wrong = inspect::verify_target(&log, &identity, &target).await?;
     if wrong.count == 0 {
         tracing::error!(

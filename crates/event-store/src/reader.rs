@@ -3,7 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use ledger::{
-    AccountNumber, AccountState, LogId, Opening, Position, Shard, StreamVersion, Timestamp,
+    AccountId, AccountNumber, AccountState, LogId, Opening, Position, Shard, StreamVersion,
+    Timestamp,
 };
 use tokio_postgres::{Row, Statement, types::ToSql};
 
@@ -72,6 +73,7 @@ struct Statements {
     batches_after: Statement,
     events_after: Statement,
     openings: Statement,
+    openings_by_id: Statement,
     accounts_after: Statement,
     states_at: Statement,
     events_at: Statement,
@@ -112,6 +114,7 @@ impl LogReader {
             batches_after: prepare(include_str!("../sql/batches_after.sql")).await?,
             events_after: prepare(include_str!("../sql/events_after.sql")).await?,
             openings: prepare(include_str!("../sql/openings.sql")).await?,
+            openings_by_id: prepare(include_str!("../sql/openings_by_id.sql")).await?,
             accounts_after: prepare(include_str!("../sql/accounts_after.sql")).await?,
             states_at: prepare(include_str!("../sql/states_at.sql")).await?,
             events_at: prepare(include_str!("../sql/events_at.sql")).await?,
@@ -253,6 +256,27 @@ impl LogReader {
             [/* $1 shard */ &shard.get(), /* $2 accounts */ &numbers];
         let rows = self.query("read openings", &self.statements.openings, &parameters).await?;
         rows.iter().map(|row| opened_of(shard, row)).collect()
+    }
+
+    /// What was said when accounts were opened, by their ids. Ids that nobody has are left out.
+    ///
+    /// # Errors
+    /// When the database fails or a row cannot be understood.
+    pub async fn openings_by_id(
+        &self,
+        shard: Shard,
+        ids: &[AccountId],
+    ) -> Result<HashMap<AccountId, OpenedAccount>, Error> {
+        let ids: Vec<&str> = ids.iter().map(AccountId::as_str).collect();
+        let parameters: [&(dyn ToSql + Sync); 2] =
+            [/* $1 shard */ &shard.get(), /* $2 account ids */ &ids];
+        let rows =
+            self.query("read openings by id", &self.statements.openings_by_id, &parameters).await?;
+        let openings = rows.iter().map(|row| {
+            let (_, opened) = opened_of(shard, row)?;
+            Ok((opened.opening.account_id.clone(), opened))
+        });
+        openings.collect()
     }
 
     /// The next `limit` accounts by number after `after`, as they stood after their last row at or before `upto`.

@@ -8,13 +8,13 @@ use crate::{Error, Keyspace};
 const EVERYBODY: &str = "+info +ping +select +time +script|load +evalsha_ro";
 
 /// What queries are made of, scripts included.
-const READING: &str = "+get +mget +hget +hgetall +zrange";
+const READING: &str = "+get +mget +getrange +hget +hgetall +zrange";
 
 /// What a projector reads beside that, to compare and to clear away. `counterfoil verify` needs it too.
 const INSPECTING: &str = "+exists +hlen +scan +type +zscore +multi +exec";
 
 /// What a projector changes.
-const WRITING: &str = "+evalsha +set +mset +hset +hdel +zadd +zrem +unlink +del +publish";
+const WRITING: &str = "+evalsha +set +mset +setrange +hset +hdel +zadd +zrem +unlink +del +publish";
 
 /// Being told of commits.
 const LISTENING: &str = "+subscribe +unsubscribe";

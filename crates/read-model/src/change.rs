@@ -3,12 +3,12 @@
 //! Every change is absolute: storing it twice is storing it once. That is why a place can also be asked what it
 //! holds, and compared with what the log says it should.
 
-use ledger::{AccountId, OwnerId, Position, StreamVersion};
+use ledger::{AccountId, AccountNumber, OwnerId, Position, StreamVersion};
 
 use crate::{
-    AccountView, PackedEntry, ShardTotals, StatementHeader,
+    AccountView, LatestEntry, PackedEntry, ShardTotals, StatementHeader,
     key::GenerationKeys,
-    value::{IndexedTransaction, PLACEHOLDER, block_of, index_of, latest},
+    value::{IndexedTransaction, PLACEHOLDER, RECORD_BYTES, block_of, numbers_of, record_start},
 };
 
 /// One absolute change to one generation of a view.
@@ -23,17 +23,19 @@ pub enum Change {
         /// One of its accounts.
         account_id: AccountId,
     },
-    /// Transactions: how far the account's statement goes.
+    /// Transactions: how far the account's statement goes; its newest entry stays as it is.
     Header {
         /// The account.
         account_id: AccountId,
         /// Its statement's head.
         header: StatementHeader,
     },
-    /// Transactions: the account's newest entry.
+    /// Transactions: how far the account's statement goes, and its newest entry.
     Latest {
         /// The account.
         account_id: AccountId,
+        /// Its statement's head.
+        header: StatementHeader,
         /// The entry's version.
         version: StreamVersion,
         /// The entry.
@@ -59,10 +61,17 @@ pub enum Change {
     Indexed {
         /// The position.
         position: Position,
-        /// The account.
-        account_id: AccountId,
+        /// The account's number.
+        account: AccountNumber,
         /// The entry's version.
         version: StreamVersion,
+    },
+    /// Transactions: which account has a number.
+    Numbered {
+        /// The number.
+        number: AccountNumber,
+        /// The account.
+        account_id: AccountId,
     },
     /// Transactions: a block that is no longer kept.
     BlockDropped {
@@ -90,6 +99,15 @@ pub enum Place {
         /// The field.
         field: i64,
     },
+    /// Some bytes of a string, which is filled up with zeros in front of them. Where it ends earlier, they read as nothing.
+    Range {
+        /// The key.
+        key: String,
+        /// The first byte, counted from 0.
+        start: usize,
+        /// How many there are.
+        length: usize,
+    },
     /// A member of a set.
     Member {
         /// The key of the set.
@@ -113,13 +131,20 @@ impl Change {
             Self::Owned { owner_id, account_id } => {
                 Place::Member { key: keys.owner(owner_id), member: account_id.as_str().to_owned() }
             }
-            Self::Header { account_id, .. } => Place::Text { key: keys.header(account_id) },
-            Self::Latest { account_id, .. } => Place::Text { key: keys.latest(account_id) },
+            Self::Header { account_id, header } => {
+                let length = header.encode().len();
+                Place::Range { key: keys.header(account_id), start: 0, length }
+            }
+            Self::Latest { account_id, .. } => Place::Text { key: keys.header(account_id) },
             Self::Entry { account_id, version, .. } | Self::NoEntry { account_id, version } => {
                 Place::Field { key: keys.block(account_id, *version), field: version.get() }
             }
             Self::Indexed { position, .. } => {
-                Place::Field { key: keys.transactions(*position), field: position.get() }
+                let (key, start) = (keys.transactions(*position), record_start(*position));
+                Place::Range { key, start, length: RECORD_BYTES }
+            }
+            Self::Numbered { number, .. } => {
+                Place::Field { key: keys.numbers(*number), field: number.get().into() }
             }
             Self::BlockDropped { account_id, block } => {
                 Place::Hash { key: keys.numbered_block(account_id, *block) }
@@ -135,13 +160,16 @@ impl Change {
             Self::Account(view) => Some(view.encode()),
             Self::Owned { .. } => Some(Vec::new()),
             Self::Header { header, .. } => Some(header.encode()),
-            Self::Latest { version, entry, .. } => Some(latest::encode(*version, entry)),
+            Self::Latest { header, version, entry, .. } => {
+                Some(LatestEntry::encode(header, *version, entry))
+            }
             Self::Entry { entry, .. } => Some(entry.as_bytes().to_vec()),
             Self::NoEntry { .. } => Some(PLACEHOLDER.to_vec()),
-            Self::Indexed { account_id, version, .. } => {
-                let account_id = account_id.clone();
-                Some(IndexedTransaction { account_id, version: *version }.encode())
+            Self::Indexed { account, version, .. } => {
+                let indexed = IndexedTransaction { account: *account, version: *version };
+                Some(indexed.encode().to_vec())
             }
+            Self::Numbered { account_id, .. } => Some(account_id.as_str().as_bytes().to_vec()),
             Self::BlockDropped { .. } => None,
             Self::Totals(totals) => Some(totals.encode()),
         }
@@ -153,11 +181,12 @@ impl Change {
             Self::Entry { account_id, version, .. } | Self::NoEntry { account_id, version } => {
                 Some((Some(account_id), block_of(*version), version.get()))
             }
-            Self::Indexed { position, .. } => Some((None, index_of(*position), position.get())),
+            Self::Numbered { number, .. } => Some((None, numbers_of(*number), number.get().into())),
             Self::Account(_)
             | Self::Owned { .. }
             | Self::Header { .. }
             | Self::Latest { .. }
+            | Self::Indexed { .. }
             | Self::BlockDropped { .. }
             | Self::Totals(_) => None,
         }
@@ -171,6 +200,7 @@ impl Place {
         match self {
             Self::Text { key }
             | Self::Field { key, .. }
+            | Self::Range { key, .. }
             | Self::Member { key, .. }
             | Self::Hash { key } => key,
         }

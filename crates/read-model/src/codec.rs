@@ -22,6 +22,11 @@ impl Encoder {
         Self(bytes)
     }
 
+    /// Goes on behind a value.
+    pub(crate) fn behind(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     pub(crate) fn byte(&mut self, byte: u8) -> &mut Self {
         self.0.push(byte);
         self
@@ -74,11 +79,16 @@ pub(crate) struct Decoder<'a> {
 impl<'a> Decoder<'a> {
     /// Begins to read a value, which must be of this format.
     pub(crate) fn new(what: &'static str, bytes: &'a [u8], format: u8) -> Result<Self, Malformed> {
-        let mut decoder = Self { what, rest: bytes };
+        let mut decoder = Self::without_format(what, bytes);
         if decoder.byte()? == format {
             return Ok(decoder);
         }
         Err(decoder.malformed("unknown format"))
+    }
+
+    /// Begins to read a value that has no format of its own.
+    pub(crate) fn without_format(what: &'static str, bytes: &'a [u8]) -> Self {
+        Self { what, rest: bytes }
     }
 
     pub(crate) fn malformed(&self, fault: &'static str) -> Malformed {
@@ -139,6 +149,10 @@ impl<'a> Decoder<'a> {
         let length = self.natural()?;
         let bytes = self.bytes(length)?;
         std::str::from_utf8(bytes).map_err(|_| self.malformed("text that is not UTF-8"))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
     }
 
     pub(crate) fn rest(&mut self) -> &'a [u8] {

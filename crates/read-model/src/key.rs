@@ -15,17 +15,17 @@
 //! | `<view>.<version>:<generation>:filling`               | string | how far values are ahead of it, while it is built   |
 //! | `accounts.1:<generation>:a:<account>`                 | string | the account                                        |
 //! | `accounts.1:<generation>:o:<owner>`                   | zset   | account ids of the owner, all with score 0          |
-//! | `transactions.2:<generation>:h:<account>`             | string | how far the statement goes                          |
-//! | `transactions.2:<generation>:l:<account>`             | string | the newest entry                                   |
-//! | `transactions.2:<generation>:b:<account>:<version/64>`| hash   | version to entry, or to a placeholder               |
-//! | `transactions.2:<generation>:t:<position/64>`         | hash   | position of a transaction to account and version    |
+//! | `transactions.3:<generation>:h:<account>`             | string | how far the statement goes, and the newest entry    |
+//! | `transactions.3:<generation>:b:<account>:<version/64>`| hash   | version to entry, or to a placeholder               |
+//! | `transactions.3:<generation>:t:<position/256>`        | string | per position: account number and version of the transaction that begins there |
+//! | `transactions.3:<generation>:n:<number/64>`           | hash   | account number to account id                        |
 //! | `totals.1:<generation>:t`                             | string | the trial balance                                  |
 //!
 //! `cf:v1:log` stands outside the shards: which log this read model is of.
 
 use std::sync::Arc;
 
-use ledger::{AccountId, OwnerId, Position, Shard, StreamVersion};
+use ledger::{AccountId, AccountNumber, OwnerId, Position, Shard, StreamVersion};
 
 use crate::{Error, Generation, View, value};
 
@@ -174,16 +174,10 @@ impl GenerationKeys {
         self.of("o:", id.as_str())
     }
 
-    /// How far an account's statement goes.
+    /// How far an account's statement goes, and its newest entry.
     #[must_use]
     pub fn header(&self, id: &AccountId) -> String {
         self.of("h:", id.as_str())
-    }
-
-    /// An account's newest entry.
-    #[must_use]
-    pub fn latest(&self, id: &AccountId) -> String {
-        self.of("l:", id.as_str())
     }
 
     /// The block of an account's statement that holds a version.
@@ -206,6 +200,16 @@ impl GenerationKeys {
         format!("{}t:{part}", self.base)
     }
 
+    /// The ids of accounts, where that of an account with this number is.
+    #[must_use]
+    pub fn numbers(&self, number: AccountNumber) -> String {
+        self.numbers_part(value::numbers_of(number))
+    }
+
+    pub(crate) fn numbers_part(&self, part: i64) -> String {
+        format!("{}n:{part}", self.base)
+    }
+
     /// The trial balance.
     #[must_use]
     pub fn totals(&self) -> String {
@@ -221,9 +225,9 @@ impl GenerationKeys {
         key
     }
 
-    /// Matches every key of the generation whose name within it begins so.
-    pub(crate) fn pattern(&self, kind: &str) -> String {
-        format!("{}{kind}*", self.base)
+    /// Matches every key of the generation.
+    pub(crate) fn pattern(&self) -> String {
+        format!("{}*", self.base)
     }
 }
 
@@ -249,7 +253,7 @@ mod tests {
     #[test]
     fn a_key_says_which_generation_it_belongs_to() {
         let keys = Keyspace::new("cf").unwrap();
-        let parsed = keys.parse("cf:v1:{3}:transactions.2:17:b:a:b:4").unwrap();
+        let parsed = keys.parse("cf:v1:{3}:transactions.3:17:b:a:b:4").unwrap();
         let generation = Generation::new(17).unwrap();
         assert_eq!(parsed, (Shard::new(3).unwrap(), View::Transactions, generation, "b:a:b:4"));
         for other in [

@@ -31,13 +31,13 @@ pub use error::Error;
 pub use key::{GenerationKeys, Keyspace, ViewKeys};
 pub use marker::{Marker, Snapshot};
 pub use reader::{
-    CheckpointFeed, FoundTransaction, GenerationStatus, LatestEntry, Name, Observed, Published,
-    Reader, ScanCursor, ScanPage, Scanned, ScannedPair, StatementPage, StoredFields,
-    StoredGeneration, ViewStatus,
+    CheckpointFeed, FoundTransaction, GenerationStatus, Name, Observed, Published, Reader,
+    ScanCursor, ScanPage, ScannedPair, StatementPage, StoredFields, StoredGeneration, ViewStatus,
 };
 pub use value::{
-    AccountView, Checkpoint, CurrencyTotals, EntryKind, Filling, HeadStamp, LogRecord, PackedEntry,
-    ShardTotals, StatementEntry, StatementHeader, dropped_blocks, index_of, oldest_kept,
+    AccountView, Checkpoint, CurrencyTotals, EntryKind, Filling, HeadStamp, LatestEntry, LogRecord,
+    PackedEntry, ShardTotals, StatementEntry, StatementHeader, dropped_blocks, index_of,
+    indexed_positions, oldest_kept,
 };
 pub use view::{Generation, View};
 pub use writer::{Chunk, Page, RebuildRequest, Repair, Replacement, SwapOutcome, Writer};

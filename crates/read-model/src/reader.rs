@@ -10,9 +10,9 @@ mod transaction;
 
 pub(crate) use generation::scan_step;
 pub use generation::{
-    Name, Observed, ScanCursor, ScanPage, Scanned, ScannedPair, StoredFields, StoredGeneration,
+    Name, Observed, ScanCursor, ScanPage, ScannedPair, StoredFields, StoredGeneration,
 };
-pub use statement::{LatestEntry, StatementPage};
+pub use statement::StatementPage;
 pub(crate) use status::view_status;
 pub use status::{GenerationStatus, ViewStatus};
 pub(crate) use subscribe::announcement;

@@ -18,9 +18,10 @@ pub(crate) use checkpoint::{LOG_BYTES, POSITION_OFFSET};
 pub(crate) use entry::{BLOCK_ENTRIES, PLACEHOLDER, StoredEntry, block_of};
 pub use entry::{EntryKind, PackedEntry, StatementEntry, dropped_blocks, oldest_kept};
 pub use filling::Filling;
-pub use header::StatementHeader;
-pub(crate) use header::latest;
+pub use header::{LatestEntry, StatementHeader};
 pub use marks::{HeadStamp, LogRecord};
 pub use totals::{CurrencyTotals, ShardTotals};
-pub(crate) use transaction_index::IndexedTransaction;
-pub use transaction_index::index_of;
+pub(crate) use transaction_index::{
+    IndexedTransaction, NUMBERS_PER_HASH, RECORD_BYTES, numbers_of, record_start,
+};
+pub use transaction_index::{index_of, indexed_positions};

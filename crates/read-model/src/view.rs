@@ -40,7 +40,7 @@ impl View {
     pub fn version(self) -> u32 {
         match self {
             Self::Accounts | Self::Totals => 1,
-            Self::Transactions => 2,
+            Self::Transactions => 3,
         }
     }
 }

@@ -178,6 +178,7 @@ fn is_lasting(change: &Change) -> bool {
         Change::Owned { .. }
         | Change::Entry { .. }
         | Change::NoEntry { .. }
+        | Change::Numbered { .. }
         | Change::Indexed { .. } => true,
         Change::Account(_)
         | Change::Header { .. }

@@ -27,10 +27,7 @@ pub(crate) async fn check_statements(
     let keys = target.stored.keys();
     let places: Vec<_> = accounts
         .iter()
-        .flat_map(|(_, opened)| {
-            let id = &opened.opening.account_id;
-            [keys.header(id), keys.latest(id)].map(|key| Place::Text { key })
-        })
+        .map(|(_, opened)| Place::Text { key: keys.header(&opened.opening.account_id) })
         .collect();
     let (seen, observed) = target.observe(&places).await?;
     let records = records_at(log, target.shard, after, seen.position).await?;
@@ -38,8 +35,8 @@ pub(crate) async fn check_statements(
     let mut right = Vec::with_capacity(places.len());
     for (number, opened) in &accounts {
         let record = records.iter().find(|record| record.number == *number);
-        let account_id = || opened.opening.account_id.clone();
         right.push(record.and_then(|record| {
+            let account_id = opened.opening.account_id.clone();
             let header = StatementHeader {
                 number: *number,
                 currency: opened.opening.currency,
@@ -47,11 +44,14 @@ pub(crate) async fn check_statements(
                 oldest: oldest_kept(record.state.version, seen.entries_max),
                 position: record.position,
             };
-            Change::Header { account_id: account_id(), header }.bytes()
-        }));
-        right.push(latest.get(number).and_then(|entry| {
-            let (version, entry) = (entry.version, entry.pack(target.shard));
-            Change::Latest { account_id: account_id(), version, entry }.bytes()
+            let change = match latest.get(number) {
+                Some(entry) => {
+                    let (version, entry) = (entry.version, entry.pack(target.shard));
+                    Change::Latest { account_id, header, version, entry }
+                }
+                None => Change::Header { account_id, header },
+            };
+            change.bytes()
         }));
     }
     Ok(Some((*last, target.compare(seen, &places, &observed.values, &right))))

@@ -19,6 +19,7 @@ pub(crate) struct Gathered {
     entries_max: u32,
     statements: ByAccount<Statement>,
     lines: Vec<Line>,
+    opened: Vec<AccountNumber>,
     indexed: Vec<Indexed>,
     packed_bytes: usize,
     openings_bytes: usize,
@@ -52,6 +53,7 @@ impl Gathered {
             entries_max,
             statements: ByAccount::default(),
             lines: Vec::new(),
+            opened: Vec::new(),
             indexed: Vec::new(),
             packed_bytes: 0,
             openings_bytes: 0,
@@ -69,6 +71,9 @@ impl Gathered {
             Statement { opening, first: version, version, position }
         });
         (statement.version, statement.position) = (version, position);
+        if matches!(event.event, Event::AccountOpened { .. }) {
+            self.opened.push(account);
+        }
         let entry = statement_entry(event).map(|entry| entry.pack(event.shard));
         if let Some(entry) = &entry {
             self.packed_bytes += entry.as_bytes().len();
@@ -84,20 +89,22 @@ impl Gathered {
         let statements = size_of::<(AccountNumber, Statement)>() * 8 / 7 + 8;
         self.statements.len() * statements
             + self.lines.len() * size_of::<Line>()
+            + self.opened.len() * size_of::<AccountNumber>()
             + self.indexed.len() * size_of::<Indexed>()
             + self.packed_bytes
             + self.openings_bytes
     }
 
     pub(super) fn into_changes(self) -> impl Iterator<Item = Change> + Send {
-        let Self { entries_max, statements, mut lines, indexed, .. } = self;
-        let statements = Arc::new(statements);
-        let of_index = statements.clone();
-        let indexed =
-            indexed.into_iter().filter_map(move |Indexed { position, account, version }| {
-                let account_id = of_index.get(&account)?.opening.account_id.clone();
-                Some(Change::Indexed { position, account_id, version })
-            });
+        let Self { entries_max, statements, mut lines, opened, indexed, .. } = self;
+        let ids = opened.into_iter().filter_map(|number| {
+            let account_id = statements.get(&number)?.opening.account_id.clone();
+            Some(Change::Numbered { number, account_id })
+        });
+        let ids = ids.collect::<Vec<_>>().into_iter();
+        let indexed = indexed.into_iter().map(|Indexed { position, account, version }| {
+            Change::Indexed { position, account, version }
+        });
         // Account by account, so that the entries of one block are neighbours and become one write.
         lines.sort_unstable_by_key(|line| (line.account, line.version));
         let mut lines = lines.into_iter().peekable();
@@ -124,7 +131,7 @@ impl Gathered {
                 None => Change::NoEntry { account_id, version },
             })
         });
-        indexed.chain(by_account)
+        ids.chain(indexed).chain(by_account)
     }
 }
 
@@ -139,14 +146,15 @@ impl Statement {
         let Self { opening, first, version, position } = self;
         let (version, position) = (*version, *position);
         let account_id = || opening.account_id.clone();
-        let mut changes = Vec::with_capacity(2);
-        if let Some((version, entry)) = latest {
-            changes.push(Change::Latest { account_id: account_id(), version, entry });
-        }
         let oldest = oldest_kept(version, entries_max);
         let header =
             StatementHeader { number, currency: opening.currency, version, oldest, position };
-        changes.push(Change::Header { account_id: account_id(), header });
+        let mut changes = vec![match latest {
+            Some((version, entry)) => {
+                Change::Latest { account_id: account_id(), header, version, entry }
+            }
+            None => Change::Header { account_id: account_id(), header },
+        }];
         // Behind the entries: the same events may both fill a block and outgrow it.
         let before = StreamVersion::new(first.get() - 1).unwrap_or(StreamVersion::FIRST);
         for block in dropped_blocks(before, version, entries_max) {
@@ -231,8 +239,10 @@ mod tests {
             match change {
                 Change::Entry { version, .. } => places.push((version.get(), true)),
                 Change::NoEntry { version, .. } => places.push((version.get(), false)),
-                Change::Latest { version, .. } => assert_eq!(version.get(), 2),
-                Change::Header { header, .. } => assert_eq!(header.version.get(), 3),
+                Change::Latest { header, version, .. } => {
+                    assert_eq!((header.version.get(), version.get()), (3, 2));
+                }
+                Change::Numbered { number, .. } => assert_eq!(number.get(), 1),
                 Change::Indexed { position, .. } => assert_eq!(position.get(), 2),
                 other => panic!("{other:?}"),
             }

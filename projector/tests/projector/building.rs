@@ -180,7 +180,7 @@ async fn a_generation_that_is_dropped_while_it_is_filled_is_gone() {
         let generation = *dropped.last().unwrap();
         let writer = &stage.writer;
         if writer.drop_generation(View::Transactions, Shard::ZERO, generation).await.unwrap() {
-            let left = format!("transactions.2:{generation}:");
+            let left = format!("transactions.3:{generation}:");
             assert_eq!(stage.keys(&left).await, [""; 0]);
             stage.is_right().await;
             return;

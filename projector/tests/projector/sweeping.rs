@@ -79,7 +79,7 @@ async fn a_deleted_key_is_found_whatever_it_is() {
     for key in [
         accounts.account(&swept.id),
         transactions.header(&swept.id),
-        transactions.latest(&swept.id),
+        transactions.numbers(known.number),
         transactions.block(&swept.id, version),
         transactions.transactions(stage.world.head(Shard::ZERO)),
     ] {
@@ -107,14 +107,20 @@ async fn what_is_not_in_the_log_is_found() {
     stage.redis(&["SET", &accounts.account(&ghost), "unreadable"]).await;
     swept.is_healed().await;
     stage.redis(&["COPY", &transactions.header(&swept.id), &transactions.header(&ghost)]).await;
-    stage.redis(&["COPY", &transactions.latest(&swept.id), &transactions.latest(&ghost)]).await;
     swept.is_healed().await;
     let version = stage.world.accounts[&swept.id].state.version;
     let block = transactions.block(&swept.id, version);
     stage.redis(&["HSET", &block, &version.next().get().to_string(), "ghost"]).await;
     swept.is_healed().await;
     let index = transactions.transactions(ledger::Position::ZERO.plus(1));
-    stage.redis(&["HSET", &index, "1", "ghost"]).await;
+    // The account with number 1, at the position where some account was opened.
+    let record = "\0\0\0\u{1}\0\0\0\0\0\0\0\u{1}";
+    stage.redis(&["SETRANGE", &index, "12", record]).await;
+    swept.is_healed().await;
+    stage.redis(&["APPEND", &index, "ghost"]).await;
+    swept.is_healed().await;
+    let number = stage.world.accounts[&swept.id].number;
+    stage.redis(&["HSET", &transactions.numbers(number), "63", "ghost"]).await;
     swept.is_healed().await;
     let owner = stage.keys(":o:").await.remove(0);
     stage.redis(&["ZADD", &owner, "0", "ghost"]).await;
@@ -159,7 +165,10 @@ async fn damage_under_load_is_healed_and_nothing_newer_is_overwritten() {
         let key = match round % 3 {
             0 => swept.keys(View::Accounts).await.account(&id),
             1 => swept.keys(View::Transactions).await.header(&id),
-            _ => swept.keys(View::Transactions).await.latest(&id),
+            _ => swept
+                .keys(View::Transactions)
+                .await
+                .transactions(swept.stage.world.head(Shard::ZERO)),
         };
         swept.stage.redis(&["SET", &key, "damaged"]).await;
     }

@@ -66,6 +66,7 @@ fn describe(mismatch: &Mismatch) -> (String, String) {
     let place = match &mismatch.place {
         Place::Text { key } | Place::Hash { key } => format!("key {key}"),
         Place::Field { key, field } => format!("key {key}, field {field}"),
+        Place::Range { key, start, .. } => format!("key {key}, from byte {start}"),
         Place::Member { key, member } => format!("key {key}, member {member}"),
     };
     if let Place::Member { .. } = mismatch.place {

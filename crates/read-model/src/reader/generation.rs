@@ -4,11 +4,8 @@
 use ledger::{AccountId, OwnerId, Shard};
 use redis::{FromRedisValue as _, Pipeline, RedisError, Value};
 
-use super::{Bytes, Reader};
-use crate::{
-    AccountView, Checkpoint, Error, Generation, GenerationKeys, Place, StatementHeader, View,
-    codec::Malformed,
-};
+use super::Reader;
+use crate::{Checkpoint, Error, Generation, GenerationKeys, Place, View};
 
 /// How many keys Redis looks at per step of a scan: all keys of the server, ours or not. A step takes well below a millisecond.
 const SCAN_COUNT: usize = 1000;
@@ -24,22 +21,11 @@ impl ScanCursor {
 
 /// One step of a scan. It finds every key that is there from the scan's beginning to its end; some of them twice.
 #[derive(Debug, Clone)]
-pub struct ScanPage<T> {
-    /// What was found.
-    pub items: Vec<T>,
+pub struct ScanPage {
+    /// Names that were found.
+    pub names: Vec<Name>,
     /// Where to go on; `None` at the end.
     pub next: Option<ScanCursor>,
-}
-
-/// One value that was found.
-#[derive(Debug, Clone)]
-pub struct Scanned<V> {
-    /// The account it is of.
-    pub account_id: AccountId,
-    /// The bytes it is packed in.
-    pub raw: Vec<u8>,
-    /// What they say.
-    pub value: Result<V, Malformed>,
 }
 
 /// The name of a key within its generation.
@@ -53,14 +39,14 @@ pub enum Name {
     Account(AccountId),
     /// An owner's account ids.
     Owner(OwnerId),
-    /// How far a statement goes.
+    /// How far a statement goes, and its newest entry.
     Header(AccountId),
-    /// A statement's newest entry.
-    Latest(AccountId),
     /// A block of a statement.
     Block(AccountId, i64),
     /// A part of the transaction index.
     Transactions(i64),
+    /// A part of the ids of accounts by their numbers.
+    Numbers(i64),
     /// The trial balance.
     Totals,
 }
@@ -77,8 +63,8 @@ impl Name {
             (View::Accounts, Some(("a", id))) => account(id).map(Self::Account),
             (View::Accounts, Some(("o", id))) => OwnerId::new(id).ok().map(Self::Owner),
             (View::Transactions, Some(("h", id))) => account(id).map(Self::Header),
-            (View::Transactions, Some(("l", id))) => account(id).map(Self::Latest),
             (View::Transactions, Some(("t", part))) => number(part).map(Self::Transactions),
+            (View::Transactions, Some(("n", part))) => number(part).map(Self::Numbers),
             (View::Transactions, Some(("b", rest))) => {
                 let (id, block) = rest.rsplit_once(':')?;
                 Some(Self::Block(account(id)?, number(block)?))
@@ -96,9 +82,9 @@ impl Name {
             Self::Account(id) => keys.account(id),
             Self::Owner(id) => keys.owner(id),
             Self::Header(id) => keys.header(id),
-            Self::Latest(id) => keys.latest(id),
             Self::Block(id, block) => keys.numbered_block(id, *block),
             Self::Transactions(part) => keys.transactions_part(*part),
+            Self::Numbers(part) => keys.numbers_part(*part),
             Self::Totals => keys.totals(),
         }
     }
@@ -182,8 +168,7 @@ impl StoredGeneration {
         Ok(observed(places, values))
     }
 
-    /// All fields of a block of a statement or of a part of the transaction index, with some places and the
-    /// checkpoint.
+    /// All fields of a block of a statement or of some accounts' ids, with some places and the checkpoint.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -236,6 +221,11 @@ impl StoredGeneration {
             match place {
                 Place::Text { key } => pipeline.cmd("GET").arg(key),
                 Place::Field { key, field } => pipeline.cmd("HGET").arg(key).arg(field),
+                Place::Range { key, start, length } => pipeline
+                    .cmd("GETRANGE")
+                    .arg(key)
+                    .arg(*start)
+                    .arg((start + length).saturating_sub(1)),
                 Place::Member { key, member } => pipeline.cmd("ZSCORE").arg(key).arg(member),
                 Place::Hash { key } => pipeline.cmd("HLEN").arg(key),
             };
@@ -247,13 +237,13 @@ impl StoredGeneration {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn scan(&self, cursor: ScanCursor) -> Result<ScanPage<Name>, Error> {
-        let (next, keys) = self.scan_keys("", cursor).await?;
+    pub async fn scan(&self, cursor: ScanCursor) -> Result<ScanPage, Error> {
+        let (next, keys) = scan_step(&self.reader.connection, &self.keys.pattern(), cursor).await?;
         let parsed = keys.iter().filter_map(|key| {
             let (_, view, _, name) = self.reader.keys.parse(key)?;
             Name::parse(view, name)
         });
-        Ok(ScanPage { items: parsed.collect(), next })
+        Ok(ScanPage { names: parsed.collect(), next })
     }
 
     /// One step through the names of the keys of this generation and of another one of the same view.
@@ -324,59 +314,6 @@ impl StoredGeneration {
         let checkpoints = checkpoints.map(|value| Checkpoint::decode(&value.and_then(bytes)?).ok());
         Ok((differing, checkpoints))
     }
-
-    /// One step through all accounts of a generation of the accounts view.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn scan_accounts(
-        &self,
-        cursor: ScanCursor,
-    ) -> Result<ScanPage<Scanned<AccountView>>, Error> {
-        self.scan_values("a:", cursor, AccountView::decode).await
-    }
-
-    /// One step through all statement headers of a generation of the transactions view.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn scan_headers(
-        &self,
-        cursor: ScanCursor,
-    ) -> Result<ScanPage<Scanned<StatementHeader>>, Error> {
-        self.scan_values("h:", cursor, |_, bytes| StatementHeader::decode(bytes)).await
-    }
-
-    async fn scan_values<V>(
-        &self,
-        kind: &str,
-        cursor: ScanCursor,
-        decode: impl Fn(&AccountId, &[u8]) -> Result<V, Malformed>,
-    ) -> Result<ScanPage<Scanned<V>>, Error> {
-        let (next, keys) = self.scan_keys(kind, cursor).await?;
-        let mut values = Vec::new();
-        if !keys.is_empty() {
-            let mut get = redis::cmd("MGET");
-            get.arg(&keys);
-            values = self.reader.connection.command("read what a scan found", &get).await?;
-        }
-        let found = keys.iter().zip(values).filter_map(|(key, raw): (_, Bytes)| {
-            let (_, _, _, name) = self.reader.keys.parse(key)?;
-            let account_id = AccountId::new(name.strip_prefix(kind)?).ok()?;
-            let raw = raw?; // gone since
-            let value = decode(&account_id, &raw);
-            Some(Scanned { account_id, raw, value })
-        });
-        Ok(ScanPage { items: found.collect(), next })
-    }
-
-    async fn scan_keys(
-        &self,
-        kind: &str,
-        cursor: ScanCursor,
-    ) -> Result<(Option<ScanCursor>, Vec<String>), Error> {
-        scan_step(&self.reader.connection, &self.keys.pattern(kind), cursor).await
-    }
 }
 
 /// One step through all keys that match.
@@ -398,6 +335,7 @@ fn observed(places: &[Place], values: Vec<Value>) -> Observed {
     let values = values.zip(places).map(|(value, place)| match (place, value) {
         (Place::Member { .. }, Value::Nil) | (Place::Hash { .. }, Value::Int(0)) => None,
         (Place::Member { .. } | Place::Hash { .. }, _) => Some(Vec::new()),
+        (Place::Range { .. }, value) => bytes(value).filter(|bytes| !bytes.is_empty()),
         (Place::Text { .. } | Place::Field { .. }, value) => bytes(value),
     });
     Observed {
@@ -415,12 +353,10 @@ fn bytes(value: Value) -> Option<Vec<u8>> {
 
 fn is_text(name: &Name) -> bool {
     match name {
-        Name::Account(_) | Name::Header(_) | Name::Latest(_) | Name::Totals => true,
-        Name::Checkpoint
-        | Name::Filling
-        | Name::Owner(_)
-        | Name::Block(..)
-        | Name::Transactions(_) => false,
+        Name::Account(_) | Name::Header(_) | Name::Transactions(_) | Name::Totals => true,
+        Name::Checkpoint | Name::Filling | Name::Owner(_) | Name::Block(..) | Name::Numbers(_) => {
+            false
+        }
     }
 }
 
@@ -429,8 +365,8 @@ fn read_whole(pipeline: &mut Pipeline, name: &Name, keys: &GenerationKeys) {
     match name {
         Name::Checkpoint | Name::Filling => pipeline.cmd("EXISTS").arg(key),
         Name::Owner(_) => pipeline.cmd("ZRANGE").arg(key).arg(0).arg(-1),
-        Name::Block(..) | Name::Transactions(_) => pipeline.cmd("HGETALL").arg(key),
-        Name::Account(_) | Name::Header(_) | Name::Latest(_) | Name::Totals => {
+        Name::Block(..) | Name::Numbers(_) => pipeline.cmd("HGETALL").arg(key),
+        Name::Account(_) | Name::Header(_) | Name::Transactions(_) | Name::Totals => {
             pipeline.cmd("GET").arg(key)
         }
     };

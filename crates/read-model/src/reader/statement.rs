@@ -8,22 +8,14 @@ use super::{
     account::{Certainty, Looks, confirm_absent, inconsistent, not_ahead},
 };
 use crate::{
-    AccountView, Error, Marker, Snapshot, StatementEntry, StatementHeader, View, script,
-    value::{self, BLOCK_ENTRIES, StoredEntry},
+    AccountView, Error, LatestEntry, Marker, Snapshot, StatementEntry, StatementHeader, View,
+    script,
+    value::{BLOCK_ENTRIES, StoredEntry},
 };
 
 /// Blocks looked into for one page. An account that was frozen and unfrozen ten thousand times costs some short
 /// pages, not one script that holds everybody up.
 const BLOCKS_MAX: usize = 32;
-
-/// How far an account's statement goes, and its newest entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LatestEntry {
-    /// How far the statement goes.
-    pub header: StatementHeader,
-    /// The newest entry; `None` when no money has moved yet.
-    pub entry: Option<StatementEntry>,
-}
 
 /// A page of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,25 +41,46 @@ impl Reader {
     ) -> Result<Snapshot<Vec<Option<LatestEntry>>>, Error> {
         let ([marker], values) = self
             .read(shard, [View::Transactions], |[names]| {
-                ids.iter().flat_map(|id| [names.header(id), names.latest(id)]).collect()
+                ids.iter().map(|id| names.header(id)).collect()
             })
             .await?;
         let mut latest = Vec::with_capacity(ids.len());
-        for (id, pair) in ids.iter().zip(values.chunks(2)) {
-            let value = |index: usize| pair.get(index).and_then(Option::as_deref);
-            let Some(header) = header(&marker, id, value(0))? else {
+        for (id, value) in ids.iter().zip(values) {
+            let Some(value) = value else {
                 self.confirm_no_statement(shard, id).await?;
                 latest.push(None);
                 continue;
             };
-            let entry = value(1).map(|bytes| value::latest::decode(shard, bytes)).transpose();
-            let entry = entry.map_err(|bad| Error::malformed(marker.view, shard, &bad))?;
-            if entry.as_ref().is_some_and(|entry| entry.version > header.version) {
-                return Err(inconsistent(&marker, format!("latest entry of {id} is ahead")));
+            let found = LatestEntry::decode(shard, &value)
+                .map_err(|malformed| Error::malformed(marker.view, shard, &malformed))?;
+            not_ahead(&marker, id, found.header.position)?;
+            if found.entry.is_none() {
+                self.confirm_no_entry(shard, id, &found.header).await?;
             }
-            latest.push(Some(LatestEntry { header, entry }));
+            latest.push(Some(found));
         }
         Ok(Snapshot { marker, value: latest })
+    }
+
+    /// An account whose money never moved has no entry up to the version of its header. A header that was lost and
+    /// has come back with something that moved no money has none beside it, and the blocks tell.
+    async fn confirm_no_entry(
+        &self,
+        shard: Shard,
+        id: &AccountId,
+        header: &StatementHeader,
+    ) -> Result<(), Error> {
+        if header.version == StreamVersion::FIRST {
+            return Ok(()); // the opening
+        }
+        let before = Some(header.version.next());
+        let Snapshot { marker, value: page } = self.statement(shard, id, before, 1).await?;
+        match page {
+            Some(page) if !page.entries.is_empty() => {
+                Err(inconsistent(&marker, format!("the newest entry of {id} is lost")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Entries with a version below `before` (`None`: from the newest), newest first, at most `limit`.

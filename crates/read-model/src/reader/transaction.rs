@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{
     Error, Snapshot, StatementEntry, View, script,
-    value::{BLOCK_ENTRIES, IndexedTransaction, index_of},
+    value::{
+        BLOCK_ENTRIES, IndexedTransaction, NUMBERS_PER_HASH, RECORD_BYTES, index_of, record_start,
+    },
 };
 
 /// A transaction that has happened.
@@ -45,25 +47,32 @@ impl Reader {
         &self,
         id: TransactionId,
     ) -> Result<Snapshot<Option<FoundTransaction>>, Error> {
-        type Reply = (Bytes, Bytes, Bytes, i64, i64, Bytes, Bytes, Bytes);
+        type Reply = (Bytes, Bytes, Bytes, i64, i64, Vec<u8>, Option<String>, Bytes, Bytes);
         let keys = self.keys.view(View::Transactions, id.shard);
-        let (generation, checkpoint, head, seconds, microseconds, indexed, found_header, entry): Reply =
-            script::TRANSACTION
-                .on(&[keys.visible(), self.keys.head(id.shard)])
-                .arg(keys.base())
-                .arg(index_of(id.position))
-                .arg(id.position.get())
-                .arg(BLOCK_ENTRIES)
-                .run("read a transaction", &self.connection)
-                .await?;
+        let reply: Reply = script::TRANSACTION
+            .on(&[keys.visible(), self.keys.head(id.shard)])
+            .arg(keys.base())
+            .arg(index_of(id.position))
+            .arg(record_start(id.position))
+            .arg(RECORD_BYTES)
+            .arg(NUMBERS_PER_HASH)
+            .arg(BLOCK_ENTRIES)
+            .run("read a transaction", &self.connection)
+            .await?;
+        let (generation, checkpoint, head, seconds, microseconds, record, ..) = reply;
+        let (.., account_id, found_header, entry) = reply;
         let marks = Marks { generation, checkpoint, head, time: (seconds, microseconds) };
         let marker = marks.marker(View::Transactions, id.shard)?;
-        let Some(indexed) = indexed else { return Ok(Snapshot { marker, value: None }) };
         let unreadable = |malformed| Error::malformed(marker.view, marker.shard, &malformed);
-        let indexed = IndexedTransaction::decode(&indexed).map_err(unreadable)?;
-        let IndexedTransaction { account_id, version } = indexed;
-        let lost =
-            || inconsistent(&marker, format!("transaction {id} of account {account_id} is lost"));
+        let indexed = IndexedTransaction::decode(&record).map_err(unreadable)?;
+        let Some(IndexedTransaction { account, version }) = indexed else {
+            return Ok(Snapshot { marker, value: None });
+        };
+        let lost = || {
+            let number = account.get();
+            inconsistent(&marker, format!("transaction {id} of account number {number} is lost"))
+        };
+        let account_id = account_id.and_then(|id| AccountId::new(&id).ok()).ok_or_else(lost)?;
         let header = header(&marker, &account_id, found_header.as_deref())?.ok_or_else(lost)?;
         if version < header.oldest {
             let oldest = header.oldest;

@@ -5,6 +5,7 @@
 -- ARGV: first byte of the position in a checkpoint, log id as it stands in it, position seen, kind of place, then by kind
 --   'text', 'there' or 'missing', wrong value, 'set' or 'delete', right value
 --   'field', 'there' or 'missing', wrong value, 'set' or 'delete', right value, field
+--   'range', 'there' or 'missing', wrong value, 'set', right value, first byte, number of bytes
 --   'member', 'add' or 'remove', member
 -- Returns 1, or 0 when something has happened.
 local checkpoint = redis.call('GET', KEYS[1])
@@ -22,26 +23,34 @@ if ARGV[4] == 'member' then
   return redis.call('ZREM', KEYS[2], ARGV[6])
 end
 -- A key of another type reads as missing, and is overwritten as such.
-local is_field = ARGV[4] == 'field'
+local place = ARGV[4]
+local expected = place == 'field' and 'hash' or 'string'
 local kind = redis.call('TYPE', KEYS[2])['ok']
 local there = false
-if is_field and kind == 'hash' then
-  there = redis.call('HGET', KEYS[2], ARGV[9])
-elseif not is_field and kind == 'string' then
-  there = redis.call('GET', KEYS[2])
+if kind == expected then
+  if place == 'field' then
+    there = redis.call('HGET', KEYS[2], ARGV[9])
+  elseif place == 'range' then
+    there = redis.call('GETRANGE', KEYS[2], ARGV[9], ARGV[9] + ARGV[10] - 1)
+    there = there ~= '' and there
+  else
+    there = redis.call('GET', KEYS[2])
+  end
 end
 if there ~= (ARGV[5] == 'there' and ARGV[6]) then
   return 0
 end
-if is_field then
-  if kind ~= 'hash' then
-    redis.call('UNLINK', KEYS[2])
-  end
+if kind ~= expected then
+  redis.call('UNLINK', KEYS[2])
+end
+if place == 'field' then
   if ARGV[7] == 'delete' then
     redis.call('HDEL', KEYS[2], ARGV[9])
   else
     redis.call('HSET', KEYS[2], ARGV[9], ARGV[8])
   end
+elseif place == 'range' then
+  redis.call('SETRANGE', KEYS[2], ARGV[9], ARGV[8])
 elseif ARGV[7] == 'delete' then
   redis.call('UNLINK', KEYS[2])
 else

@@ -4,8 +4,8 @@ use ledger::{Shard, StreamVersion};
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    AccountView, Checkpoint, Filling, HeadStamp, IndexedTransaction, LogRecord, ShardTotals,
-    StatementEntry, StatementHeader,
+    AccountView, Checkpoint, Filling, HeadStamp, IndexedTransaction, LatestEntry, LogRecord,
+    ShardTotals, StatementEntry, StatementHeader,
 };
 use crate::test_values::{
     account_id, sample_account, sample_checkpoint, sample_entry, sample_header,
@@ -13,10 +13,14 @@ use crate::test_values::{
 
 /// Bytes that nearly are a value: one of ours with some changed, cut off or added.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
+    let entry = sample_entry();
+    let indexed = IndexedTransaction { account: sample_header().number, version: entry.version };
     let ours = vec![
         sample_account().encode(),
         sample_checkpoint(42).encode(),
         sample_header().encode(),
+        LatestEntry::encode(&sample_header(), entry.version, &entry.pack(Shard::ZERO)),
+        indexed.encode().to_vec(),
         sample_entry().encode(Shard::ZERO),
     ];
     let damage = (
@@ -52,7 +56,14 @@ proptest! {
             prop_assert_eq!(value.encode(), bytes.clone());
         }
         if let Ok(value) = StatementHeader::decode(&bytes) {
-            prop_assert_eq!(value.encode(), bytes.clone());
+            prop_assert!(bytes.starts_with(&value.encode()));
+        }
+        if let Ok(LatestEntry { header, entry }) = LatestEntry::decode(Shard::ZERO, &bytes) {
+            let value = match entry {
+                Some(entry) => LatestEntry::encode(&header, entry.version, &entry.pack(Shard::ZERO)),
+                None => header.encode(),
+            };
+            prop_assert_eq!(value, bytes.clone());
         }
         if let Ok(value) = StatementEntry::decode(Shard::ZERO, version, &bytes) {
             prop_assert_eq!(value.encode(Shard::ZERO), bytes.clone());
@@ -63,8 +74,8 @@ proptest! {
         if let Ok(value) = ShardTotals::decode(&bytes) {
             prop_assert_eq!(value.encode(), bytes.clone());
         }
-        if let Ok(value) = IndexedTransaction::decode(&bytes) {
-            prop_assert_eq!(value.encode(), bytes.clone());
+        if let Ok(Some(value)) = IndexedTransaction::decode(&bytes) {
+            prop_assert_eq!(&value.encode()[..], &bytes);
         }
         let _record = LogRecord::decode(&bytes);
         let _stamp = HeadStamp::decode(&bytes);

@@ -4,8 +4,11 @@ use ledger::Shard;
 
 use super::Writer;
 use crate::{
-    Change, Checkpoint, Error, Generation, GenerationKeys, Place, View, reader::announcement,
-    script, script::Invocation,
+    Change, Checkpoint, Error, Generation, GenerationKeys, Place, View,
+    reader::announcement,
+    script,
+    script::Invocation,
+    value::{index_of, record_start},
 };
 
 /// Texts and fields in one command. Lua takes some thousand words at once.
@@ -62,6 +65,22 @@ pub(super) fn write(call: &mut Invocation, names: &GenerationKeys, changes: &[Ch
     let mut texts: Vec<(String, Vec<u8>)> = Vec::with_capacity(changes.len().min(TEXTS_MAX));
     let mut changes = changes.iter().peekable();
     while let Some(change) = changes.next() {
+        if let Change::Indexed { position, .. } = change {
+            // Neighbours in one part are one write: where no transaction begins between them, there is nothing.
+            let (key, first) = (names.transactions(*position), record_start(*position));
+            let mut records = change.bytes().unwrap_or_default();
+            while let Some(Change::Indexed { position: next, .. }) = changes.peek()
+                && index_of(*next) == index_of(*position)
+                && let Some(behind) = record_start(*next).checked_sub(first)
+                && behind >= records.len()
+                && let Some(next) = changes.next()
+            {
+                records.resize(behind, 0);
+                records.extend(next.bytes().unwrap_or_default());
+            }
+            write_range(call, &key, first, records);
+            continue;
+        }
         if let Some((account, hash, field)) = change.field() {
             // Neighbours in one hash are one write.
             let mut fields = vec![(field, change)];
@@ -87,6 +106,10 @@ pub(super) fn write(call: &mut Invocation, names: &GenerationKeys, changes: &[Ch
                     write_texts(call, &mut texts);
                 }
             }
+            (Place::Range { key, start, .. }, Some(value)) => {
+                write_texts(call, &mut texts);
+                write_range(call, &key, start, value);
+            }
             (Place::Member { key, member }, _) => {
                 command(call, "ZADD", &key, 2);
                 call.push(0);
@@ -111,6 +134,12 @@ fn write_texts(call: &mut Invocation, texts: &mut Vec<(String, Vec<u8>)>) {
         call.push(key);
         call.push(value);
     }
+}
+
+fn write_range(call: &mut Invocation, key: &str, start: usize, bytes: Vec<u8>) {
+    command(call, "SETRANGE", key, 2);
+    call.push(start);
+    call.push(bytes);
 }
 
 /// Begins a command with so many words behind its key.

@@ -166,7 +166,7 @@ impl Writer {
         let keys = self.keys.view(view, shard).generation(generation);
         let mut cursor = Some(ScanCursor::START);
         while let Some(at) = cursor {
-            let (next, found) = scan_step(&self.connection, &keys.pattern(""), at).await?;
+            let (next, found) = scan_step(&self.connection, &keys.pattern(), at).await?;
             self.unlink(&found).await?;
             cursor = next;
         }

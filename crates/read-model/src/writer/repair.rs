@@ -61,15 +61,15 @@ impl Writer {
             .arg(log)
             .arg(repair.seen.position.get());
         let call = match (&repair.place, &repair.replacement) {
-            (Place::Text { .. } | Place::Field { .. }, Replacement::Value { wrong, right }) => {
-                let kind =
-                    if matches!(repair.place, Place::Text { .. }) { "text" } else { "field" };
-                call.arg(kind)
-                    .arg(if wrong.is_some() { "there" } else { "missing" })
-                    .arg(wrong.as_deref().unwrap_or_default())
-                    .arg(if right.is_some() { "set" } else { "delete" })
-                    .arg(right.as_deref().unwrap_or_default())
-            }
+            (
+                Place::Text { .. } | Place::Field { .. } | Place::Range { .. },
+                Replacement::Value { wrong, right },
+            ) => call
+                .arg(kind(&repair.place))
+                .arg(if wrong.is_some() { "there" } else { "missing" })
+                .arg(wrong.as_deref().unwrap_or_default())
+                .arg(if right.is_some() { "set" } else { "delete" })
+                .arg(right.as_deref().unwrap_or_default()),
             (Place::Member { member, .. }, Replacement::Member { present }) => {
                 call.arg("member").arg(if *present { "add" } else { "remove" }).arg(member)
             }
@@ -77,9 +77,20 @@ impl Writer {
         };
         let call = match &repair.place {
             Place::Field { field, .. } => call.arg(field),
+            Place::Range { start, length, .. } => call.arg(start).arg(length),
             Place::Text { .. } | Place::Member { .. } | Place::Hash { .. } => call,
         };
         let done: i64 = call.run(doing, &self.connection).await?;
         Ok(done == 1)
+    }
+}
+
+/// As the script names it.
+fn kind(place: &Place) -> &'static str {
+    match place {
+        Place::Text { .. } | Place::Hash { .. } => "text",
+        Place::Field { .. } => "field",
+        Place::Range { .. } => "range",
+        Place::Member { .. } => "member",
     }
 }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use ledger::{AccountId, ShardCount, TransactionId};
+use ledger::{AccountId, AccountNumber, ShardCount, TransactionId};
 use read_model::{Change, Error, FoundTransaction, Generation, HeadStamp, Published, View};
 
 use crate::support::{
-    LOG_ID, SHARD, Store, account, account_id, checkpoint, entry, header, owned, owner, page,
-    position, stored_entry, version,
+    LOG_ID, SHARD, Store, account, account_id, checkpoint, entry, header, indexed, numbered, owned,
+    owner, page, position, stored_entry, version,
 };
 
 #[tokio::test]
@@ -145,12 +145,7 @@ async fn an_owners_accounts_come_in_pages_by_id() {
 async fn a_transaction_is_found_by_its_position() {
     let store = Store::new().await;
     let generation = store.visible(View::Transactions).await;
-    let indexed = Change::Indexed {
-        position: position(2),
-        account_id: account_id("alice"),
-        version: version(2),
-    };
-    let changes = vec![header("alice", 2), stored_entry("alice", 2), indexed];
+    let changes = vec![numbered("alice"), indexed(2), stored_entry("alice", 2), header("alice", 2)];
     store.writer.commit(&page(View::Transactions, generation, (0, 2), changes)).await.unwrap();
     let find = async |at: i64| {
         store.reader.transaction(TransactionId { shard: SHARD, position: position(at) }).await
@@ -166,6 +161,42 @@ async fn a_transaction_is_found_by_its_position() {
     store.redis(&["DEL", &names.block(&account_id("alice"), version(2))]).await;
     let lost = find(2).await;
     assert!(matches!(lost, Err(Error::Inconsistent { .. })), "{lost:?}");
+    store.redis(&["DEL", &names.numbers(AccountNumber::new(1).unwrap())]).await;
+    let nameless = find(2).await;
+    assert!(matches!(nameless, Err(Error::Inconsistent { .. })), "{nameless:?}");
+    store.redis(&["SETRANGE", &names.transactions(position(2)), "30", "rubbish"]).await;
+    let unreadable = find(2).await;
+    assert!(matches!(unreadable, Err(Error::Inconsistent { .. })), "{unreadable:?}");
+}
+
+#[tokio::test]
+async fn transactions_are_found_wherever_they_stand_in_a_page() {
+    let store = Store::new().await;
+    let generation = store.visible(View::Transactions).await;
+    // With gaps where no transaction begins, and over the end of a part of the index.
+    let pages = [vec![3, 4, 7, 254, 255, 256, 258], vec![259, 600], vec![1000]];
+    let mut stored = Vec::new();
+    let mut at = 0;
+    for positions in pages {
+        let entries = positions.iter().flat_map(|at| [indexed(*at), stored_entry("alice", *at)]);
+        let mut changes = vec![numbered("alice")];
+        changes.extend(positions.iter().map(|at| indexed(*at)));
+        changes.extend(entries);
+        stored.extend(positions);
+        let upto = stored[stored.len() - 1];
+        changes.push(header("alice", upto));
+        store
+            .writer
+            .commit(&page(View::Transactions, generation, (at, upto), changes))
+            .await
+            .unwrap();
+        at = upto;
+    }
+    for at in 1..1001 {
+        let id = TransactionId { shard: SHARD, position: position(at) };
+        let found = store.reader.transaction(id).await.unwrap().value;
+        assert_eq!(found.is_some(), stored.contains(&at), "{at}");
+    }
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use read_model::{Generation, Place, Repair, Replacement, View};
 
 use crate::support::{
-    SHARD, Store, account, account_id, checkpoint, entry, header, no_entry, owned, owner, page,
-    stored_entry, version, view,
+    SHARD, Store, account, account_id, checkpoint, entry, header, indexed, no_entry, owned, owner,
+    page, stored_entry, version, view,
 };
 
 async fn damaged(store: &Store) -> (Generation, Repair) {
@@ -120,6 +120,46 @@ async fn a_field_is_replaced_and_its_neighbours_stay() {
     assert!(store.writer.repair(&repair).await.unwrap());
     let read = store.reader.statement(SHARD, &account_id("alice"), None, 10).await.unwrap();
     assert_eq!(read.value.unwrap().entries, [entry(2)]);
+}
+
+#[tokio::test]
+async fn a_range_is_replaced_and_its_neighbours_stay() {
+    let store = Store::new().await;
+    let generation = store.visible(View::Transactions).await;
+    let changes = (2..=4).map(indexed).collect();
+    store.writer.commit(&page(View::Transactions, generation, (0, 4), changes)).await.unwrap();
+    let stored = store.reader.generation(View::Transactions, SHARD, generation);
+    let places = [2, 3, 4].map(|at| indexed(at).place(stored.keys()));
+    let right = [2, 3, 4].map(|at| indexed(at).bytes());
+    let held = async || stored.observe(&places).await.unwrap().values;
+    assert_eq!(held().await, right);
+    let Place::Range { key, start, .. } = &places[1] else { panic!("not a range") };
+    store.redis(&["SETRANGE", key, &start.to_string(), "edited"]).await;
+    let wrong = held().await;
+    assert_eq!((&wrong[0], &wrong[2]), (&right[0], &right[2]));
+    let mut repair = Repair {
+        view: View::Transactions,
+        shard: SHARD,
+        generation,
+        seen: checkpoint(4),
+        place: places[1].clone(),
+        replacement: Replacement::Value { wrong: None, right: right[1].clone() },
+    };
+    assert!(!store.writer.repair(&repair).await.unwrap(), "something is there");
+    let wrong = wrong[1].clone();
+    repair.replacement = Replacement::Value { wrong, right: right[1].clone() };
+    assert!(store.writer.repair(&repair).await.unwrap());
+    assert_eq!(held().await, right);
+    // Nothing is there any more, and then something of another type.
+    repair.replacement = Replacement::Value { wrong: None, right: right[1].clone() };
+    for command in [&["DEL", key][..], &["HSET", key, "a", "b"]] {
+        store.redis(&["DEL", key]).await;
+        store.redis(command).await;
+        assert!(store.writer.repair(&repair).await.unwrap());
+        let [before, found, behind] = &held().await[..] else { panic!() };
+        assert_eq!((found, behind), (&right[1], &None));
+        assert!(before.iter().flatten().all(|byte| *byte == 0), "{before:?}");
+    }
 }
 
 #[tokio::test]

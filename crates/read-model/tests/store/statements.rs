@@ -4,7 +4,8 @@ use ledger::StreamVersion;
 use read_model::{Change, Error, Generation, View};
 
 use crate::support::{
-    SHARD, Store, account_id, header, header_from, no_entry, page, stored_entry, version,
+    SHARD, Store, account_id, entry, header, header_from, latest, no_entry, page, stored_entry,
+    version,
 };
 
 /// Versions 1 to `last`; version 1 and every version for which `silent` holds moved no money.
@@ -108,4 +109,32 @@ async fn an_account_without_a_transaction_has_no_latest_one() {
     statement(&store, 1, |_| false).await;
     let latest = store.reader.latest_entries(SHARD, &[account_id("alice")]).await.unwrap();
     assert_eq!(latest.value[0].as_ref().unwrap().entry, None);
+}
+
+#[tokio::test]
+async fn the_newest_entry_stays_when_something_happens_that_moves_no_money() {
+    let store = Store::new().await;
+    let generation = store.visible(View::Transactions).await;
+    let changes = vec![no_entry("alice", 1), stored_entry("alice", 2), latest("alice", 2, 2)];
+    store.writer.commit(&page(View::Transactions, generation, (0, 2), changes)).await.unwrap();
+    let frozen = vec![no_entry("alice", 3), header("alice", 3)];
+    store.writer.commit(&page(View::Transactions, generation, (2, 3), frozen)).await.unwrap();
+    let read = store.reader.latest_entries(SHARD, &[account_id("alice")]).await.unwrap();
+    let alice = read.value[0].as_ref().unwrap();
+    assert_eq!((alice.header.version, alice.entry.as_ref()), (version(3), Some(&entry(2))));
+}
+
+#[tokio::test]
+async fn a_newest_entry_that_was_lost_is_not_taken_for_none() {
+    let store = Store::new().await;
+    let generation = statement(&store, 3, |_| false).await;
+    let lost = store.reader.latest_entries(SHARD, &[account_id("alice")]).await;
+    assert!(matches!(lost, Err(Error::Inconsistent { .. })), "{lost:?}");
+    // In one page the later change counts, whichever of the two it is.
+    let changes = vec![header("alice", 3), latest("alice", 3, 3), header("alice", 4)];
+    let page = page(View::Transactions, generation, (3, 4), changes);
+    store.writer.commit(&page).await.unwrap();
+    let read = store.reader.latest_entries(SHARD, &[account_id("alice")]).await.unwrap();
+    let alice = read.value[0].as_ref().unwrap();
+    assert_eq!((alice.header.version, alice.entry.as_ref()), (version(4), Some(&entry(3))));
 }

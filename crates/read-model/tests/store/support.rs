@@ -192,6 +192,23 @@ pub(crate) fn header_from(id: &str, at: i64, oldest: i64) -> Change {
     Change::Header { account_id: account_id(id), header }
 }
 
+pub(crate) fn latest(id: &str, at: i64, newest: i64) -> Change {
+    let Change::Header { account_id, header } = header(id, at) else { unreachable!() };
+    let entry = entry(newest);
+    Change::Latest { account_id, header, version: entry.version, entry: entry.pack(SHARD) }
+}
+
+/// The account with number 1, as that of [`header`] is.
+pub(crate) fn numbered(id: &str) -> Change {
+    Change::Numbered { number: AccountNumber::new(1).unwrap(), account_id: account_id(id) }
+}
+
+/// A transaction of the account with number 1, whose version and position are the same.
+pub(crate) fn indexed(at: i64) -> Change {
+    let account = AccountNumber::new(1).unwrap();
+    Change::Indexed { position: position(at), account, version: version(at) }
+}
+
 /// An entry whose version and position are the same.
 pub(crate) fn entry(at: i64) -> StatementEntry {
     StatementEntry {

@@ -59,18 +59,23 @@ pub(crate) fn statement_changes(
     let (currency, version) = (view.opening.currency, view.state.version);
     let (number, position) = (view.number, view.position);
     let header = StatementHeader { number, currency, version, oldest, position };
-    let mut changes = vec![Change::Header { account_id: account_id.clone(), header }];
+    let mut changes = Vec::new();
+    if version == StreamVersion::FIRST {
+        changes.push(Change::Numbered { number, account_id: account_id.clone() });
+    }
     match entry {
-        None => changes.push(Change::NoEntry { account_id, version }),
+        None => {
+            changes.push(Change::Header { account_id: account_id.clone(), header });
+            changes.push(Change::NoEntry { account_id, version });
+        }
         Some(entry) => {
             // Only the source's side of a transfer is found by the transaction's id.
             if entry.kind != EntryKind::TransferReceived {
-                let account_id = account_id.clone();
-                changes.push(Change::Indexed { position, account_id, version });
+                changes.push(Change::Indexed { position, account: number, version });
             }
             let packed = entry.pack(shard);
             let (version, entry) = (entry.version, packed.clone());
-            changes.push(Change::Latest { account_id: account_id.clone(), version, entry });
+            changes.push(Change::Latest { account_id: account_id.clone(), header, version, entry });
             changes.push(Change::Entry { account_id, version, entry: packed });
         }
     }

@@ -64,6 +64,13 @@ fn put(expected: &mut BTreeMap<String, Stored>, keys: &GenerationKeys, change: &
     let bytes = change.bytes().unwrap_or_default();
     match change.place(keys) {
         Place::Text { key } => _ = expected.insert(key, Stored::Text(bytes)),
+        Place::Range { key, start, length } => {
+            let text = expected.entry(key).or_insert_with(|| Stored::Text(Vec::new()));
+            if let Stored::Text(text) = text {
+                text.resize(text.len().max(start + length), 0);
+                text[start..start + length].copy_from_slice(&bytes);
+            }
+        }
         Place::Field { key, field } => {
             let fields = expected.entry(key).or_insert_with(|| Stored::Fields(BTreeMap::new()));
             if let Stored::Fields(fields) = fields {
@@ -148,19 +155,25 @@ fn statement_changes(
         oldest: StreamVersion::FIRST,
         position: event.position,
     };
-    let mut changes = vec![Change::Header { account_id: account_id.clone(), header }];
+    let mut changes = Vec::new();
+    if matches!(event.event, Event::AccountOpened { .. }) {
+        let (number, account_id) = (event.account, account_id.clone());
+        changes.push(Change::Numbered { number, account_id });
+    }
     let Some(entry) = entry(event, version, account.balance) else {
+        changes.push(Change::Header { account_id: account_id.clone(), header });
         changes.push(Change::NoEntry { account_id, version });
         return changes;
     };
     if entry.kind != EntryKind::TransferReceived {
         // A transfer is found at its source.
-        let (position, account_id) = (event.position, account_id.clone());
-        changes.push(Change::Indexed { position, account_id, version });
+        let (position, account) = (event.position, event.account);
+        changes.push(Change::Indexed { position, account, version });
     }
     let entry = entry.pack(event.shard);
-    let latest = Change::Latest { account_id: account_id.clone(), version, entry: entry.clone() };
-    changes.extend([latest, Change::Entry { account_id, version, entry }]);
+    let of = account_id.clone();
+    changes.push(Change::Latest { account_id: of, header, version, entry: entry.clone() });
+    changes.push(Change::Entry { account_id, version, entry });
     changes
 }
 
