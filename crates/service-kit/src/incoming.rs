@@ -24,6 +24,7 @@ use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
 use crate::tls::{PeerCertificate, Tls};
+use crate::unfinished::Held;
 
 /// Length of "PRI * HTTP/2.0 ...", with which every HTTP/2 client begins.
 const PREFACE_BYTES: usize = 24;
@@ -190,6 +191,7 @@ pub(crate) struct Connection {
     number: u64,
     transport: Transport,
     certificate: Option<Arc<PeerCertificate>>,
+    unfinished: Held,
     /// Until the preface has come.
     silence: Option<Pin<Box<Sleep>>>,
     heard_bytes: usize,
@@ -209,6 +211,7 @@ impl Connection {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             transport,
             certificate,
+            unfinished: Held::default(),
             silence: Some(Box::pin(tokio::time::sleep(PREFACE_DEADLINE))),
             heard_bytes: 0,
             cut: Box::pin(cut.cancelled_owned()),
@@ -223,6 +226,8 @@ pub(crate) struct Peer {
     /// No other connection of this process has it.
     number: u64,
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
+    /// What its calls have sent of messages that did not come whole yet.
+    pub(crate) unfinished: Held,
 }
 
 /// The number of the connection that a request came over: the same for all of its requests, and for no others.
@@ -235,7 +240,11 @@ impl Connected for Connection {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        Peer { number: self.number, certificate: self.certificate.clone() }
+        Peer {
+            number: self.number,
+            certificate: self.certificate.clone(),
+            unfinished: self.unfinished.clone(),
+        }
     }
 }
 

@@ -57,8 +57,11 @@ pub struct GrpcLimits {
     pub connection_window_bytes: u32,
     /// Bytes of one HTTP/2 frame; 16 KiB is the least the protocol allows, and interleaves best.
     pub frame_bytes_max: u32,
-    /// Bytes of all messages together of which only a part has come; more are refused.
+    /// Bytes of all messages together of which only a part has come; more are refused, and more than an eighth of it
+    /// over one connection.
     pub unfinished_bytes_max: usize,
+    /// How long the rest of a message is waited for.
+    pub unfinished_patience: Duration,
     /// A connection that has been silent this long is asked whether it is still there ...
     pub keepalive_interval: Duration,
     /// ... and closed if it has not answered after so long.
@@ -74,6 +77,7 @@ impl Default for GrpcLimits {
             connection_window_bytes: 16 * 1024 * 1024,
             frame_bytes_max: 16 * 1024,
             unfinished_bytes_max: 256 * 1024 * 1024,
+            unfinished_patience: Duration::from_secs(60),
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
         }
@@ -202,7 +206,11 @@ impl GrpcServer {
                 .layer(TransportErrors::new(side, limits.metadata_bytes_max as usize))
                 .layer(Deadlines::new(side))
                 .layer(Gates::new(gate, side))
-                .layer(UnfinishedMessages::new(side, limits.unfinished_bytes_max))
+                .layer(UnfinishedMessages::new(
+                    side,
+                    limits.unfinished_bytes_max,
+                    limits.unfinished_patience,
+                ))
                 .serve_with_incoming_shutdown(routes.routes().prepare(), connections, stop)
         );
 

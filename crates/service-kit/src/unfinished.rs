@@ -1,5 +1,5 @@
 //! Memory for messages of which only a part has come: bounded over all calls, so that those who begin much and finish
-//! nothing cannot fill it.
+//! nothing cannot fill it; and per connection and in time, so that one of them cannot take it from everybody else.
 //!
 //! HTTP/2's windows bound what lies unread. But a message is read piece by piece as it comes, and each call may hold one of
 //! [`MESSAGE_BYTES_MAX`](crate::server::MESSAGE_BYTES_MAX): with a thousand calls on each of thousands of connections, that
@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
+use tokio::time::Sleep;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use crate::error_details::{Applied, ErrorStatus};
+use crate::incoming::Peer;
 use crate::transport_errors::Side;
 
 /// Before each gRPC message: whether it is compressed, and its length.
@@ -27,22 +29,28 @@ const PREFIX_BYTES: usize = 5;
 /// What is begun now is finished soon, if its senders mean well.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Layer that refuses to hold more than so many bytes.
+/// The part of all bytes that one connection may hold.
+const CONNECTION_SHARE: usize = 8;
+
+/// Layer that refuses to hold more than so many bytes, or any for longer than so long.
 #[derive(Clone, Debug)]
 pub(crate) struct UnfinishedMessages {
     side: Side,
     bytes_max: usize,
+    patience: Duration,
     /// Of all calls.
-    held: Arc<AtomicUsize>,
+    held: Held,
 }
 
+/// Bytes of unfinished messages: of all calls, or of those of one connection.
+pub(crate) type Held = Arc<AtomicUsize>;
+
 impl UnfinishedMessages {
-    pub(crate) fn new(side: Side, bytes_max: usize) -> Self {
-        Self { side, bytes_max, held: Arc::default() }
+    pub(crate) fn new(side: Side, bytes_max: usize, patience: Duration) -> Self {
+        Self { side, bytes_max, patience, held: Held::default() }
     }
 
-    fn refusal(&self) -> Status {
-        let message = "too many messages are being received";
+    fn refusal(&self, message: &'static str) -> Status {
         let error = ErrorStatus::new(Code::ResourceExhausted, "OVERLOADED", message);
         self.side.with_applied((error.retry_after(RETRY_DELAY), Applied::No)).into_status()
     }
@@ -77,23 +85,48 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let layer = self.layer.clone();
-        self.inner.call(request.map(|body| {
-            // Most requests have come whole by now.
-            if body.is_end_stream() { body } else { Body::new(Counted::new(body, layer)) }
-        }))
+        let peer = request.extensions().get::<Peer>();
+        let of_connection = peer.map(|peer| peer.unfinished.clone()).unwrap_or_default();
+        self.inner.call(request.map(|body| Body::new(Counted::new(body, layer, of_connection))))
     }
 }
 
-/// A body of which is known how much of an unfinished message it has brought.
+/// A body of which is known how much of an unfinished message it has brought, and since when.
 struct Counted {
     body: Body,
     layer: UnfinishedMessages,
+    of_connection: Held,
     message: Message,
+    /// Until when the rest of the message is waited for.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl Counted {
-    fn new(body: Body, layer: UnfinishedMessages) -> Self {
-        Self { body, layer, message: Message::default() }
+    fn new(body: Body, layer: UnfinishedMessages, of_connection: Held) -> Self {
+        Self { body, layer, of_connection, message: Message::default(), patience: None }
+    }
+
+    /// Takes note of what has come; whether that much may be held.
+    fn note(&mut self, data: &[u8]) -> bool {
+        let before = self.message.come;
+        if self.message.take(data) {
+            self.patience = None;
+        }
+        let now = self.message.come;
+        if now > 0 && self.patience.is_none() {
+            self.patience = Some(Box::pin(tokio::time::sleep(self.layer.patience)));
+        }
+        let grown_to = |held: &Held| match now.checked_sub(before) {
+            Some(0) => 0, // as in most calls: the message came whole
+            Some(more) => held.fetch_add(more, Ordering::Relaxed) + more,
+            None => {
+                held.fetch_sub(before - now, Ordering::Relaxed);
+                0
+            }
+        };
+        let [of_all, of_connection] = [&self.layer.held, &self.of_connection].map(grown_to);
+        let bytes_max = self.layer.bytes_max;
+        of_all <= bytes_max && of_connection <= bytes_max / CONNECTION_SHARE
     }
 }
 
@@ -106,19 +139,20 @@ impl http_body::Body for Counted {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
-            let before = this.message.come;
-            this.message.take(data);
-            let now = this.message.come;
-            if now > before {
-                let held = this.layer.held.fetch_add(now - before, Ordering::Relaxed);
-                if held + (now - before) > this.layer.bytes_max {
-                    return Poll::Ready(Some(Err(this.layer.refusal())));
-                }
-            } else {
-                this.layer.held.fetch_sub(before - now, Ordering::Relaxed);
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            if let Some(patience) = &mut this.patience {
+                ready!(patience.as_mut().poll(cx));
+                this.patience = None;
+                let refusal = this.layer.refusal("the rest of a message has not come in time");
+                return Poll::Ready(Some(Err(refusal)));
             }
+            return Poll::Pending;
+        };
+        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref())
+            && !this.note(data)
+        {
+            let refusal = this.layer.refusal("too many messages are being received");
+            return Poll::Ready(Some(Err(refusal)));
         }
         Poll::Ready(frame)
     }
@@ -134,7 +168,9 @@ impl http_body::Body for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.layer.held.fetch_sub(self.message.come, Ordering::Relaxed);
+        for held in [&self.layer.held, &self.of_connection] {
+            held.fetch_sub(self.message.come, Ordering::Relaxed);
+        }
     }
 }
 
@@ -149,7 +185,9 @@ struct Message {
 }
 
 impl Message {
-    fn take(&mut self, mut data: &[u8]) {
+    /// Whether one has ended.
+    fn take(&mut self, mut data: &[u8]) -> bool {
+        let mut has_ended = false;
         while !data.is_empty() {
             if self.come < PREFIX_BYTES {
                 let count = data.len().min(PREFIX_BYTES - self.come);
@@ -157,7 +195,7 @@ impl Message {
                 self.come += count;
                 data = &data[count..];
                 if self.come < PREFIX_BYTES {
-                    return;
+                    return has_ended;
                 }
                 let [_, length @ ..] = self.prefix;
                 let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
@@ -168,8 +206,10 @@ impl Message {
             data = &data[count..];
             if self.come == self.whole {
                 self.come = 0;
+                has_ended = true;
             }
         }
+        has_ended
     }
 }
 
@@ -183,9 +223,9 @@ mod tests {
             [&[0, 0, 0, 0, 3, 1, 2, 3][..], &[0, 0, 0, 0, 0], &[1, 0, 0, 1, 0, 9, 9]].concat();
         for size in 1..=bytes.len() {
             let mut message = Message::default();
-            bytes.chunks(size).for_each(|part| message.take(part));
-            assert_eq!(message.come, 7, "in parts of {size}");
-            message.take(&[9; 254]);
+            let ended = bytes.chunks(size).filter(|part| message.take(part)).count();
+            assert_eq!((message.come, ended > 0), (7, true), "in parts of {size}");
+            assert!(!message.take(&[9; 253]) && message.take(&[9]));
             assert_eq!(message.come, 0);
         }
     }

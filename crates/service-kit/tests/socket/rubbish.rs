@@ -290,21 +290,13 @@ async fn messages_that_are_begun_and_not_finished_have_a_limit_together() {
     let limits = GrpcLimits { unfinished_bytes_max: 1 << 20, ..GrpcLimits::default() };
     let server = Running::start_with(Side::Write, limits, Duration::from_secs(5)).await;
     let mut good = server.client().await;
-    // Each says that two megabytes come, and sends one tenth.
-    let mut part = frame(&[0; 200 << 10]);
-    part[1..5].copy_from_slice(&(2_u32 << 20).to_be_bytes());
+    let part = part_of_two_megabytes(100 << 10);
     let mut held = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..10 {
         held.push(unfinished(server.addr, part.clone()).await);
     }
     let (_connection, answer) = unfinished(server.addr, part.clone()).await;
-    let answer = timeout(SOON, answer).await.expect("the sixth is refused");
-    assert_eq!(answer.code, Code::ResourceExhausted);
-    assert_eq!(
-        (answer.reason.as_deref(), answer.applied.as_deref()),
-        (Some("OVERLOADED"), Some("false"))
-    );
-    assert!(answer.has_retry_info);
+    is_overloaded(&timeout(SOON, answer).await.expect("the eleventh is refused"));
     assert_eq!(good.call(CHECK, frame(&[])).await.code, Code::Ok);
     // What was begun by those who are gone is held no longer.
     drop(held);
@@ -317,6 +309,43 @@ async fn messages_that_are_begun_and_not_finished_have_a_limit_together() {
         }
     };
     timeout(SOON, admitted).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_connection_does_not_take_all_memory_for_unfinished_messages() {
+    let limits = GrpcLimits { unfinished_bytes_max: 1 << 20, ..GrpcLimits::default() };
+    let server = Running::start_with(Side::Write, limits, Duration::from_secs(5)).await;
+    let (_connection, answer) = unfinished(server.addr, part_of_two_megabytes(200 << 10)).await;
+    is_overloaded(&timeout(SOON, answer).await.expect("more than an eighth is refused"));
+    let (_connection, answer) = unfinished(server.addr, part_of_two_megabytes(100 << 10)).await;
+    assert!(timeout(Duration::from_millis(300), answer).await.is_err(), "it is waited for");
+}
+
+#[tokio::test]
+async fn the_rest_of_a_message_is_not_waited_for_without_end() {
+    let patience = Duration::from_millis(500);
+    let limits = GrpcLimits { unfinished_patience: patience, ..GrpcLimits::default() };
+    let server = Running::start_with(Side::Write, limits, Duration::from_secs(5)).await;
+    let begun = std::time::Instant::now();
+    let (_connection, answer) = unfinished(server.addr, part_of_two_megabytes(100)).await;
+    is_overloaded(&timeout(SOON, answer).await.expect("it is given up"));
+    assert!(begun.elapsed() >= patience, "{:?}", begun.elapsed());
+}
+
+/// The beginning of a message that says it has two megabytes.
+fn part_of_two_megabytes(bytes: usize) -> Vec<u8> {
+    let mut part = frame(&vec![0; bytes]);
+    part[1..5].copy_from_slice(&(2_u32 << 20).to_be_bytes());
+    part
+}
+
+fn is_overloaded(answer: &Answer) {
+    assert_eq!(answer.code, Code::ResourceExhausted);
+    assert_eq!(
+        (answer.reason.as_deref(), answer.applied.as_deref()),
+        (Some("OVERLOADED"), Some("false"))
+    );
+    assert!(answer.has_retry_info);
 }
 
 /// A call whose message does not end, with its answer to come; it lasts as long as its connection is kept.
