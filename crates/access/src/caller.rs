@@ -32,7 +32,10 @@ impl Scope {
 
 /// Who sent a call. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Caller(Arc<Identity>);
+pub struct Caller {
+    identity: Arc<Identity>,
+    until: Option<u64>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Identity {
@@ -40,41 +43,44 @@ pub(crate) struct Identity {
     pub(crate) actor: Option<String>,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) reach: Reach,
-    /// From when on the credential counts no longer, in seconds since 1970.
-    pub(crate) until: Option<u64>,
 }
 
 impl Caller {
     pub(crate) fn new(identity: Identity) -> Self {
-        Self(Arc::new(identity))
+        Self { identity: Arc::new(identity), until: None }
+    }
+
+    /// The same, whose credential counts no longer from then on, in seconds since 1970.
+    pub(crate) fn ending(self, until: u64) -> Self {
+        Self { until: Some(until), ..self }
     }
 
     /// Whoever it is, where access is not controlled.
     pub(crate) fn anyone() -> Self {
         let (actor, scopes, reach) = (None, Vec::new(), Reach::everything());
-        Self::new(Identity { actor, scopes, reach, until: None })
+        Self::new(Identity { actor, scopes, reach })
     }
 
     /// Its name in the log: `token:` and the subject, or the kind and name in its certificate, such as `uri:` or `subject:`.
     #[must_use]
     pub fn actor(&self) -> Option<&str> {
-        self.0.actor.as_deref()
+        self.identity.actor.as_deref()
     }
 
     /// Which accounts are its business.
     #[must_use]
     pub fn reach(&self) -> &Reach {
-        &self.0.reach
+        &self.identity.reach
     }
 
     /// From when on its credential counts no longer, in seconds since 1970.
     #[must_use]
     pub fn until(&self) -> Option<u64> {
-        self.0.until
+        self.until
     }
 
     pub(crate) fn has(&self, scope: Scope) -> bool {
-        self.0.scopes.contains(&scope)
+        self.identity.scopes.contains(&scope)
     }
 }
 

@@ -61,12 +61,18 @@ impl Certificates {
     /// Whose certificate it is: the first of its names that the file has counts. Nobody's after its end, although its
     /// connection goes on.
     pub(crate) fn caller(&self, certificate: &PeerCertificate, now: u64) -> Option<Caller> {
-        if !u64::try_from(certificate.not_after).is_ok_and(|end| now <= end) {
-            return None;
-        }
-        let callers = self.callers.get();
-        certificate.names.iter().find_map(|name| callers.get(name)).cloned()
+        named(&self.callers.get(), certificate, now)
     }
+}
+
+fn named(
+    callers: &HashMap<String, Caller>,
+    certificate: &PeerCertificate,
+    now: u64,
+) -> Option<Caller> {
+    let last_second = u64::try_from(certificate.not_after).ok().filter(|end| now <= *end)?;
+    let caller = certificate.names.iter().find_map(|name| callers.get(name))?;
+    Some(caller.clone().ending(last_second.saturating_add(1)))
 }
 
 fn read(file: &[u8]) -> Result<HashMap<String, Caller>, String> {
@@ -90,7 +96,7 @@ fn read(file: &[u8]) -> Result<HashMap<String, Caller>, String> {
         }
         let reach = claims.reach().map_err(|why| format!("caller {number}: {why}"))?;
         let (actor, scopes) = (Some(certificate.clone()), claims.scopes());
-        let caller = Caller::new(Identity { actor, scopes, reach, until: None });
+        let caller = Caller::new(Identity { actor, scopes, reach });
         if callers.insert(certificate, caller).is_some() {
             return Err(format!("caller {number}: its certificate stands there before"));
         }
@@ -127,8 +133,11 @@ mod tests {
             {"certificate": "uri:spiffe://example/a", "scope": "write", "owners": ["acme"]}
         ]}"#;
         let callers = read(file.as_bytes()).unwrap();
-        let names = ["dns:unknown", "uri:spiffe://example/a", "subject:CN=a"];
-        let found = names.iter().find_map(|name| callers.get(*name)).unwrap();
+        let names = ["dns:unknown", "uri:spiffe://example/a", "subject:CN=a"].map(str::to_owned);
+        let certificate = PeerCertificate { names: names.to_vec(), not_after: 1_000 };
+        let found = named(&callers, &certificate, 1_000).unwrap();
         assert_eq!(found.actor(), Some("uri:spiffe://example/a"));
+        assert_eq!(found.until(), Some(1_001), "a stream ends with it");
+        assert!(named(&callers, &certificate, 1_001).is_none());
     }
 }

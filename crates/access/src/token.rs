@@ -186,7 +186,7 @@ fn caller(claims: TokenClaims) -> Result<Caller, TokenInvalid> {
     let until = expiry.as_secs().saturating_add(LEEWAY_SECONDS + 1); // the library lets its last second pass
     let reach = claims.reach().map_err(|_| TokenInvalid::Claims)?;
     let scopes = claims.scopes();
-    Ok(Caller::new(Identity { actor: Some(actor), scopes, reach, until: Some(until) }))
+    Ok(Caller::new(Identity { actor: Some(actor), scopes, reach }).ending(until))
 }
 
 fn explain(error: &Error) -> TokenInvalid {
