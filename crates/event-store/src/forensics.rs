@@ -95,13 +95,17 @@ impl LogReader {
         Ok(rows.iter().map(stray).collect())
     }
 
-    /// Tables of the log that do not refuse to be changed, because their trigger is off or gone.
+    /// Tables of the log that do not refuse to be changed, because their trigger is off or gone, or is not the one that
+    /// refuses everything.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn unguarded_tables(&self) -> Result<Vec<String>, Error> {
-        let rows =
-            self.ask("look for the triggers", include_str!("../sql/unguarded.sql"), &[]).await?;
+        let refuse_change = include_str!("../migrations/0003_append_only.sql").split("$$").nth(1);
+        let parameters: [&(dyn ToSql + Sync); 1] =
+            [/* $1 body of the function */ &refuse_change];
+        let sql = include_str!("../sql/unguarded.sql");
+        let rows = self.ask("look for the triggers", sql, &parameters).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     Error,
     chain::LogIdentity,
-    connect::{ANSWER_PATIENCE, Purpose, connect},
+    connect::{ANSWER_PATIENCE, Purpose, answer_in_time, connect},
     decode::identity_of,
 };
 
@@ -137,10 +137,8 @@ struct Standing {
 
 impl Standing {
     async fn ask(client: &Client) -> Result<Self, Error> {
-        let row = client
-            .query_one(include_str!("../sql/standing.sql"), &[])
-            .await
-            .map_err(|cause| Error::of("look for the schema", cause))?;
+        let question = client.query_one(include_str!("../sql/standing.sql"), &[]);
+        let row = answer_in_time("look for the schema", question).await?;
         Ok(Self {
             exists: row.get(0),
             readable: row.get(1),

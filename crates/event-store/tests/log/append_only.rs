@@ -46,4 +46,20 @@ async fn a_trigger_that_is_off_or_gone_is_noticed() {
     }
     log.run("DROP TRIGGER batches_append_only ON counterfoil.batches").await;
     assert_eq!(reader.unguarded_tables().await.unwrap(), ["batches"]);
+    for less in [
+        "BEFORE UPDATE OR DELETE ON counterfoil.batches FOR EACH STATEMENT",
+        "BEFORE UPDATE OR DELETE OR TRUNCATE ON counterfoil.batches FOR EACH STATEMENT WHEN (false)",
+    ] {
+        log.run(&format!(
+            "CREATE OR REPLACE TRIGGER batches_append_only {less} EXECUTE FUNCTION counterfoil.refuse_change()"
+        ))
+        .await;
+        assert_eq!(reader.unguarded_tables().await.unwrap(), ["batches"], "{less}");
+    }
+    log.run(
+        "CREATE OR REPLACE FUNCTION counterfoil.refuse_change() RETURNS trigger LANGUAGE plpgsql
+         AS $$ BEGIN RETURN NULL; END $$",
+    )
+    .await;
+    assert_eq!(reader.unguarded_tables().await.unwrap(), ["batches", "events", "incarnations"]);
 }
