@@ -131,6 +131,11 @@ impl Ticket {
         self.work.commands()[0].request_id
     }
 
+    /// How many it brings.
+    pub(crate) fn commands(&self) -> usize {
+        self.work.commands().len()
+    }
+
     /// It waits no longer, and another may.
     pub(crate) fn leave_place(&mut self) {
         self.place = None;

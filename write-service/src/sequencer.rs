@@ -305,7 +305,8 @@ impl Sequencer {
     }
 
     fn take_from_queue(&mut self) {
-        let wanted = self.batch_commands_max().saturating_sub(self.ready.len());
+        let ready: usize = self.ready.iter().map(|pending| pending.ticket.commands()).sum();
+        let wanted = self.batch_commands_max().saturating_sub(ready);
         for ticket in self.queue.take(wanted) {
             self.receive(ticket);
         }

@@ -1,4 +1,5 @@
-//! The sequencer's end of the queue: callers are served in turns, each caller's commands in the order they came.
+//! The sequencer's end of the queue: callers are served in turns, each caller's commands in the order they came. A turn is
+//! one command, or an atomic batch, which cannot be served in parts.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -29,17 +30,23 @@ impl Arrivals {
         }
     }
 
-    /// Up to so many, if they are there.
-    pub(crate) fn take(&mut self, count: usize) -> Vec<Ticket> {
+    /// So many commands, if they are there; more only if a batch is the last of them.
+    pub(crate) fn take(&mut self, commands: usize) -> Vec<Ticket> {
         let has_come = self.receiver.len();
-        if self.turns.is_empty() && has_come <= count {
-            // All of them: whose turn it is makes no difference.
-            return std::iter::from_fn(|| self.receiver.try_recv().ok()).take(count).collect();
+        let mut come = Vec::with_capacity(has_come);
+        come.extend(std::iter::from_fn(|| self.receiver.try_recv().ok()).take(has_come));
+        if self.turns.is_empty() && come.iter().map(Ticket::commands).sum::<usize>() <= commands {
+            return come; // all of them: whose turn it is makes no difference
         }
-        while let Ok(ticket) = self.receiver.try_recv() {
-            self.line_up(ticket);
+        come.drain(..).for_each(|ticket| self.line_up(ticket));
+        let mut room = commands;
+        while room > 0
+            && let Some(ticket) = self.next()
+        {
+            room = room.saturating_sub(ticket.commands());
+            come.push(ticket);
         }
-        std::iter::from_fn(|| self.next()).take(count).collect()
+        come
     }
 
     fn line_up(&mut self, ticket: Ticket) {
@@ -74,13 +81,20 @@ mod tests {
 
     /// A command of a caller, told by its account's name.
     fn submit(queue: &CommandQueue, connection: u64, name: &str) -> Outstanding {
-        let party = Party::of(None, Some(connection));
-        let command = Command {
+        submit_work(queue, connection, Work::Command(command(name)))
+    }
+
+    fn command(name: &str) -> Command {
+        Command {
             request_id: RequestId::new(uuid::Uuid::new_v4()).unwrap(),
             account_id: AccountId::new(name).unwrap(),
             expected_version: None,
             operation: Operation::CloseAccount,
-        };
+        }
+    }
+
+    fn submit_work(queue: &CommandQueue, connection: u64, work: Work) -> Outstanding {
+        let party = Party::of(None, Some(connection));
         let origin = Origin {
             party,
             actor: None,
@@ -88,8 +102,8 @@ mod tests {
             trace_context: None,
             lane: None,
         };
-        let places = queue.places(party, 1).unwrap();
-        queue.submit(Work::Command(command), origin, places).unwrap()
+        let places = queue.places(party, work.commands().len()).unwrap();
+        queue.submit(work, origin, places).unwrap()
     }
 
     fn names(tickets: &[Ticket]) -> Vec<&str> {
@@ -109,6 +123,19 @@ mod tests {
         let ordered: Vec<_> = (3..100).map(|number| format!("much-{number}")).collect();
         assert_eq!(names(&rest), ordered);
         drop((much, little, late));
+    }
+
+    #[test]
+    fn one_who_sends_batches_makes_others_wait_for_one_of_them() {
+        let (queue, mut arrivals) = CommandQueue::new(1000);
+        let batch = |name: &str| Work::Atomic(vec![command(name); 100]);
+        let batches: Vec<_> =
+            ["b1", "b2", "b3"].iter().map(|name| submit_work(&queue, 1, batch(name))).collect();
+        assert_eq!(names(&arrivals.take(128)), ["b1", "b2"], "as many commands as asked for");
+        let newcomer = submit(&queue, 2, "newcomer");
+        let more = submit_work(&queue, 1, batch("b4"));
+        assert_eq!(names(&arrivals.take(101)), ["b3", "newcomer"]);
+        drop((batches, newcomer, more));
     }
 
     #[tokio::test]

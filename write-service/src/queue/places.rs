@@ -47,16 +47,16 @@ impl Hall {
     }
 
     /// So many places for one caller, at once or not at all. The last eighth is for those who have less than an equal
-    /// share, with one share left for a caller who has not come yet.
+    /// share, with one share left for a caller who has not come yet; but where nobody waits, nobody is made to.
     ///
     /// # Errors
     /// [`CommandError::Overloaded`], [`CommandError::OverShare`].
     pub(super) fn take(&self, party: Party, count: usize) -> Result<Places, CommandError> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let free = (self.places - taken.all).checked_sub(count).ok_or(CommandError::Overloaded)?;
-        let parties = taken.by_party.len();
+        let (taken_by_all, parties) = (taken.all, taken.by_party.len());
         let has = taken.by_party.entry(party).or_default();
-        if free < self.places / KEPT_FOR_OTHERS {
+        if taken_by_all > 0 && free < self.places / KEPT_FOR_OTHERS {
             let parties = if *has == 0 { parties + 1 } else { parties };
             if *has + count > self.places / (parties + 1) {
                 if *has == 0 {
@@ -118,7 +118,7 @@ mod tests {
             (2..=11).map(|port| hall.take(party(port), 1).expect("has none yet")).collect();
         assert!(matches!(hall.take(party(12), 1), Err(CommandError::Overloaded)));
         drop((greedy, others));
-        assert!(hall.take(party(1), 70).is_ok());
+        drop(hall.take(party(1), 80).expect("nobody else is there"));
         assert!(hall.taken.lock().unwrap().by_party.is_empty(), "who has none is not remembered");
     }
 
