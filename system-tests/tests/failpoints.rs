@@ -104,7 +104,12 @@ async fn inject(system: &mut System, fault: &Fault, dice: &mut Dice) -> bool {
     let before = named(process, "failpoint reached").len();
     // What is passed often is reached in the middle of work, too.
     let pass = 1 + if dice.roll(2) == 0 { 0 } else { dice.roll(5) };
-    process.set(PLAN, format!("{point}={action}@1; {point}={action}@{}", pass + 1));
+    // A process that has ended passes nothing any more.
+    let plan = match *action {
+        "abort" => format!("{point}={action}@{pass}"),
+        _ => format!("{point}={action}@1; {point}={action}@{}", pass + 1),
+    };
+    process.set(PLAN, plan);
     process.kill().await;
     process.restart();
     let begun = Instant::now();

@@ -205,7 +205,10 @@ async fn named_near(system: &System, output: &str, position: i64) -> bool {
             names.extend([row.get(0), row.get(1)].into_iter().flatten().map(str::to_owned));
         }
     }
-    let words: Vec<&str> = output.split(|c: char| !c.is_ascii_digit()).collect();
+    // Only places that are named, and not how much was looked at.
+    let places = output.lines().filter(|line| line.contains("position") || line.contains("key "));
+    let words: Vec<&str> =
+        places.flat_map(|line| line.split(|c: char| !c.is_ascii_digit())).collect();
     names.iter().any(|name| words.contains(&name.as_str()))
 }
 

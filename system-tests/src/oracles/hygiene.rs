@@ -23,7 +23,7 @@ const WRITE: &[(&str, &[&str])] = &[
         ],
     ),
     ("DeadlineExceeded", &["DEADLINE_BEFORE_START", "OUTCOME_UNKNOWN"]),
-    ("ResourceExhausted", &["OVERLOADED"]),
+    ("ResourceExhausted", &["OVERLOADED", "RATE_LIMITED"]),
     (
         "Unavailable",
         &["LEDGER_UNAVAILABLE", "OUTCOME_UNKNOWN", "SHUTTING_DOWN", "STORAGE_UNAVAILABLE"],

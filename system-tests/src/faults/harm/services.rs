@@ -16,10 +16,15 @@ pub(in crate::faults) fn old_binaries() -> Option<PathBuf> {
     folder.join("write-service").is_file().then_some(folder)
 }
 
-/// Reached: it ran, and died of it.
-pub(super) async fn kill(_: &Stage, process: &Mutex<Process>, down: Duration) -> bool {
+/// Reached: it ran, and died of it. One that did not run has ended by itself.
+pub(super) async fn kill(stage: &Stage, process: &Mutex<Process>, down: Duration) -> bool {
     let mut process = process.lock().await;
     let ran = process.is_running();
+    if !ran {
+        stage
+            .tally
+            .accident(format!("ended by itself before it was killed; its log: {}", process.log()));
+    }
     process.kill().await;
     sleep(down).await;
     process.restart();
