@@ -227,7 +227,9 @@ async fn one_by_one(
         };
         let reached = harm(stage, fault, &mut dice).await;
         stage.tally.count(fault, reached);
-        stage.recover(fault.name()).await;
+        if !stage.recover(fault.name()).await {
+            return; // what does not come back is judged as it is
+        }
         // The next fault meets a system that has just come back, or one that has been at rest.
         sleep(dice.time(Duration::ZERO, Duration::from_millis(500))).await;
         round += 1;
@@ -252,8 +254,8 @@ async fn together(stage: &Stage, faults: &[super::fault::Fault], dice: &Dice, le
             }
         });
         futures::future::join_all(done).await;
-        if rounds.percent(40) {
-            stage.recover("several at once").await;
+        if rounds.percent(40) && !stage.recover("several at once").await {
+            return;
         }
     }
 }
