@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Plants each bug in a copy of the workspace and runs the faults that should show it. Prints which promise caught it, and at the
-# end how many of them were caught. Release builds have none of this: a bug is a patch, and the copy is thrown away.
+# Plants each bug in a copy of the workspace and runs what should show it: rows of the fault suite, or a test. Prints which promise
+# or test caught it, and at the end how many of them were caught. Release builds have none of this: a bug is a patch, and the next
+# one starts from what is tracked.
 #
-# The first build takes minutes: the copy has a target folder of its own, which is kept.
+# The first build takes minutes. The copy and its target folder are kept, so that a bug costs only what it changes.
 #
 # Usage: run.sh [name of a patch ...]
 set -uo pipefail
@@ -10,24 +11,84 @@ here="$(cd "$(dirname "$0")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 export PATH="$HOME/.cargo/bin:$PATH" CARGO_INCREMENTAL=0
 export CARGO_TARGET_DIR="${PLANTED_TARGET_DIR:-$root/target/planted}"
-copy="$(mktemp -d)"
-trap 'rm -rf "$copy"' EXIT
+copy="$CARGO_TARGET_DIR/workspace"
+# Below a repository's folder `git apply` skips files in silence: here it must not see that there is one.
+export GIT_CEILING_DIRECTORIES="$CARGO_TARGET_DIR"
 packages=(-p cli -p write-service -p projector -p read-service -p system-tests)
 
-# Rows and seeds that make the bug show itself; everything at once for what is not named.
+# Not planted: a sum that Redis adds to (INCRBY) instead of an absolute value. In the script that compares and sets the checkpoint it
+# would be added exactly once, and without the comparison it is no-compare-and-set. What can be added twice is what a projector has
+# folded in memory: continuing-from-memory-after-an-error.
+
+# Rows of the fault suite that make the bug show itself; everything at once for what is not named.
 rows_of() {
     case $1 in
-    answering-before-the-append-has-returned) echo 5,1,7 ;;
+    amount-through-a-lua-number) echo 2 ;;
+    answering-before-the-append-has-returned) echo 5 1 7 ;;
     answering-below-what-was-answered) echo 11 ;;
+    checkpoint-in-a-second-command) echo 2 ;;
+    cold-load-without-what-others-wrote) echo 21 ;;
+    continuing-from-memory-after-an-error) echo 14 9 ;;
+    gap-skipped-after-a-timeout) echo 17 ;;
+    handler-dropped-with-its-client) echo 4 16 ;;
     missing-key-read-as-zero) echo 10 ;;
-    no-compare-and-set) echo 12,4 ;;
-    not-found-from-a-stale-cache) echo 1,16 ;;
-    on-conflict-do-nothing) echo 21,16 ;;
+    no-compare-and-set) echo 12 4 ;;
+    not-found-from-a-stale-cache) echo 1 16 ;;
+    on-conflict-do-nothing) echo 21 16 ;;
+    pointer-swapped-backwards) echo 13 ;;
+    positions-compared-without-hashes) echo 18 ;;
+    request-ids-in-a-second-transaction) echo 7 1 ;;
     synchronous-commit-off) echo 5 ;;
+    unknown-called-not-applied-without-fencing) echo 7 ;;
     waiting-for-notify-without-timeout) echo 6 ;;
-    refusal-moves-the-version | refusal-not-stored | token-not-waited-for) echo 1,16 ;;
+    refusal-moves-the-version | refusal-not-stored | token-not-waited-for) echo 1 16 ;;
     *) echo 22 ;;
     esac
+}
+
+# The test that shows the bug, for what no fault can show: arguments of cargo test.
+test_of() {
+    case $1 in
+    # Who writes the digest and who checks it are the same code.
+    hash-over-an-ambiguous-encoding) echo -p event-store --lib every_border_between_fields_is_under_the_digest ;;
+    # Polling makes up for it, and traffic rings again.
+    listen-after-read) echo -p projector --test projector -- a_ring_that_comes_while what_was_appended_while_nobody ;;
+    # The projector asks for no such swap, and a read-service does not answer from it: pointer-swapped-backwards is all three.
+    swap-without-a-look-at-positions) echo -p read-model --test store a_swap_never_takes_queries_back ;;
+    esac
+}
+
+# What is tracked, as it stands now. Only files that differ are written: those are what cargo builds anew.
+refresh_copy() {
+    mkdir -p "$copy"
+    (cd "$root" && git ls-files) | sort >"$copy.tracked"
+    (cd "$copy" && find . -type f -printf '%P\n') | sort | comm -13 "$copy.tracked" - | (cd "$copy" && xargs -r rm)
+    local file
+    while read -r file; do
+        if [[ -f $root/$file ]] && ! cmp -s "$root/$file" "$copy/$file"; then
+            mkdir -p "$copy/$(dirname "$file")" && cp "$root/$file" "$copy/$file"
+        fi
+    done <"$copy.tracked"
+}
+
+# Runs row after row until a promise is found broken. Says which, and where; nothing if all were kept.
+judge_by_faults() {
+    local seed row broken
+    : >"$1"
+    for seed in 1 2; do
+        for row in $(rows_of "$2"); do
+            "$CARGO_TARGET_DIR/debug/faults" --row "$row" --seed "$seed" --seconds 12 >>"$1" 2>&1
+            broken="$(grep -oE '^  O[0-9]+ [a-z ]+' "$1" | sort -u | awk '{print $1}' | tr '\n' ' ')"
+            [[ -n $broken ]] && echo "${broken}in row $row, seed $seed" && return
+        done
+    done
+}
+
+# Says which test fails; nothing if it passes, or did not run.
+judge_by_test() {
+    local log="$1"
+    (cd "$copy" && cargo test --quiet "${@:2}") >"$log" 2>&1
+    grep -oE '^test .* FAILED|^    [a-z_:]+$' "$log" | awk '{print $1}' | sort -u | tr '\n' ' '
 }
 
 names=("$@")
@@ -37,27 +98,20 @@ fi
 caught=0
 missed=()
 for name in "${names[@]}"; do
-    rm -rf "$copy/workspace" && mkdir "$copy/workspace"
-    # What is tracked, as it stands now.
-    (cd "$root" && git ls-files -z | xargs -0 tar c --ignore-failed-read) 2>/dev/null | tar x -C "$copy/workspace"
-    if ! (cd "$copy/workspace" && git apply "$here/$name.patch"); then
+    refresh_copy
+    if ! (cd "$copy" && git apply "$here/$name.patch"); then
         missed+=("$name (does not apply)")
         continue
     fi
-    # Files of a copy are new to cargo only if they are newer than what was built.
-    (cd "$copy/workspace" && find . -name '*.rs' -o -name '*.sql' -o -name '*.lua' | xargs touch)
-    if ! (cd "$copy/workspace" && cargo build --quiet "${packages[@]}"); then
+    if [[ -z $(test_of "$name") ]] && ! (cd "$copy" && cargo build --quiet "${packages[@]}"); then
         missed+=("$name (does not build)")
         continue
     fi
     log="$CARGO_TARGET_DIR/planted-$name.log"
-    if "$CARGO_TARGET_DIR/debug/faults" --rows "$(rows_of "$name")" --seeds 2 --seconds 12 >"$log" 2>&1; then
-        missed+=("$name (nothing was found; see $log)")
-        continue
-    fi
-    by="$(grep -oE '^(  |VIOLATION )O[0-9]+ [a-z ]+' "$log" | sed -E 's/^(  |VIOLATION )//' | sort | uniq -c | sort -rn | awk '{print $2}' | sort -u | tr '\n' ' ')"
+    read -ra test <<<"$(test_of "$name")"
+    if ((${#test[@]} > 0)); then by="$(judge_by_test "$log" "${test[@]}")"; else by="$(judge_by_faults "$log" "$name")"; fi
     if [[ -z $by ]]; then
-        missed+=("$name (it ended, but no promise was found broken; see $log)")
+        missed+=("$name (see $log)")
         continue
     fi
     caught=$((caught + 1))

@@ -32,9 +32,13 @@ const EURO_ACCOUNTS: u64 = 12;
 const YEN_ACCOUNTS: u64 = 2;
 /// What each is opened with.
 const FIRST_DEPOSIT: i64 = 10_000;
+/// More than a floating-point number can count one by one: whatever takes an amount for one changes this balance.
+const RICH_DEPOSIT: i64 = 90_000_000_000_000_001;
 
 /// An account that nobody writes to once it is open.
 pub(crate) const QUIET_ACCOUNT: &str = "quiet";
+/// An account with very much money.
+pub(crate) const RICH_ACCOUNT: &str = "rich";
 /// The account that recoveries are measured with.
 pub(crate) const PROBE_ACCOUNT: &str = "probe";
 
@@ -84,10 +88,12 @@ impl Traffic {
         let sender = Sender::new(clients, history.clone());
         let euros = (0..EURO_ACCOUNTS).map(|number| (mix::euro_account(number), "EUR"));
         let yen = (0..YEN_ACCOUNTS).map(|number| (mix::yen_account(number), "JPY"));
-        let others = [QUIET_ACCOUNT, PROBE_ACCOUNT].map(|name| (name.to_owned(), "EUR"));
+        let others = [QUIET_ACCOUNT, RICH_ACCOUNT, PROBE_ACCOUNT];
+        let others = others.map(|name| (name.to_owned(), "EUR"));
         for (account, currency) in euros.chain(yen).chain(others) {
             let (owner, currency) = ("owner".to_owned(), currency.to_owned());
-            let sum = Sum { currency: currency.clone(), amount: FIRST_DEPOSIT };
+            let amount = if account == RICH_ACCOUNT { RICH_DEPOSIT } else { FIRST_DEPOSIT };
+            let sum = Sum { currency: currency.clone(), amount };
             for doing in [Doing::Open { owner, currency, limit: 0 }, Doing::Deposit(sum)] {
                 let command = Command { account: account.clone(), doing, expected_version: None };
                 let mut call = Call::new(mix::request_id(), Work::One(command));
@@ -135,7 +141,7 @@ impl Traffic {
         traffic
     }
 
-    /// Lets everybody finish, and asks until every outcome is known or `patience` ends.
+    /// Lets everybody finish, and asks until every outcome is known or `patience`, which is for all of them together, ends.
     pub(crate) async fn settle(mut self, clients: &Clients, patience: Duration) {
         self.stop.store(true, Ordering::Relaxed);
         let mut open = Vec::new();
@@ -143,9 +149,11 @@ impl Traffic {
             open.extend(left.unwrap());
         }
         let mut settling = JoinSet::new();
+        let until = self.history.now() + patience;
         for (number, mut call) in open.into_iter().enumerate() {
             let sender = Sender::new(clients, self.history.clone());
             settling.spawn(async move {
+                let patience = until.saturating_sub(sender.history.now());
                 sender.until_resolved(&mut call, number, patience).await;
                 sender.history.add(call);
             });

@@ -36,6 +36,7 @@ pub(super) async fn harm(stage: &Stage, fault: Fault, dice: &mut Dice) -> bool {
         Fault::CutBell => postgres::cut_bell(stage, hold).await,
         Fault::MuteBell => projectors::mute_bell(stage, hold).await,
         Fault::LoseCommitReply => links::lose_commit_reply(stage, dice, hold).await,
+        Fault::CutWaitingAppend => links::cut_waiting_append(stage, hold).await,
         Fault::ResetLink => links::reset(stage, hold).await,
         Fault::BlackHole => links::black_hole(stage, hold).await,
         Fault::HalfBlackHole => links::half_black_hole(stage, dice, hold).await,

@@ -41,6 +41,7 @@ const EACH: &[Fault] = &[
     F::KillProjector,
     F::KillReader,
     F::LoseCommitReply,
+    F::CutWaitingAppend,
     F::Retries,
     F::RaceWriters,
     F::PauseWriter,
@@ -92,6 +93,7 @@ const EVERYTHING: &[Fault] = &[
     F::CutBell,
     F::LoseCommitReply,
     F::LoseCommitReply,
+    F::CutWaitingAppend,
     F::ResetLink,
     F::BlackHole,
     F::HalfBlackHole,
@@ -132,7 +134,11 @@ const ROWS: [(u32, &str, Plan); 22] = [
         ]),
     ),
     (6, "listeners cut, notifications off", Plan::OneByOne(&[F::CutBell, F::MuteBell])),
-    (7, "the commit's reply lost", Plan::OneByOne(&[F::LoseCommitReply])),
+    (
+        7,
+        "the commit's reply lost, an append cut off while it waits",
+        Plan::OneByOne(&[F::LoseCommitReply, F::CutWaitingAppend]),
+    ),
     (8, "links: reset, black hole, slow, byte by byte", Plan::OneByOne(LINKS)),
     (9, "Redis killed, with and without persistence", Plan::OneByOne(&[F::KillRedis])),
     (

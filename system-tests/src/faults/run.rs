@@ -35,6 +35,8 @@ const CALM: Duration = Duration::from_millis(1200);
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 /// How long Redis may take to equal the log, once everything is healed and nobody writes.
 const CONVERGES_WITHIN: Duration = Duration::from_secs(60);
+/// What takes longer in a system that has not come back is no news.
+const BRIEFLY: Duration = Duration::from_secs(5);
 /// How long what was left behind by connections that fell into a black hole may take to go.
 const SHRINKS_WITHIN: Duration = Duration::from_secs(20);
 /// Longest that anything is held down, however long the run is.
@@ -156,9 +158,10 @@ async fn run_under_faults(order: Order) -> Ran {
         Plan::DamagedLog(_) | Plan::NotTested(_) => unreachable!("run elsewhere"),
     }
     stage.heal().await;
-    stage.recover("everything").await;
-    traffic.settle(&stage.clients, SETTLES_WITHIN).await;
-    let footprints = shrunk(&stage, &before).await;
+    let is_back = stage.recover("everything").await;
+    let at_most = |within: Duration| if is_back { within } else { within.min(BRIEFLY) };
+    traffic.settle(&stage.clients, at_most(SETTLES_WITHIN)).await;
+    let footprints = shrunk(&stage, &before, at_most(SHRINKS_WITHIN)).await;
     for (name, process) in stage.processes() {
         let process = process.lock().await;
         if process.log_text().contains("panicked at") {
@@ -180,7 +183,8 @@ async fn run_under_faults(order: Order) -> Ran {
         accidents,
         staleness_slack: STALENESS_SLACK,
     };
-    let verdicts = judge_when_converged(&stage, &mut evidence).await;
+    let within = at_most(CONVERGES_WITHIN);
+    let verdicts = judge_when_converged(&stage, &mut evidence, within).await;
     Ran {
         order,
         counts,
@@ -227,7 +231,9 @@ async fn one_by_one(
         };
         let reached = harm(stage, fault, &mut dice).await;
         stage.tally.count(fault, reached);
-        stage.recover(fault.name()).await;
+        if !stage.recover(fault.name()).await {
+            return; // what does not come back is judged as it is
+        }
         // The next fault meets a system that has just come back, or one that has been at rest.
         sleep(dice.time(Duration::ZERO, Duration::from_millis(500))).await;
         round += 1;
@@ -252,19 +258,23 @@ async fn together(stage: &Stage, faults: &[super::fault::Fault], dice: &Dice, le
             }
         });
         futures::future::join_all(done).await;
-        if rounds.percent(40) {
-            stage.recover("several at once").await;
+        if rounds.percent(40) && !stage.recover("several at once").await {
+            return;
         }
     }
 }
 
 /// What processes hold now, given some time to let go of it.
-async fn shrunk(stage: &Stage, before: &[(String, (u64, u64))]) -> Vec<crate::oracles::Footprint> {
+async fn shrunk(
+    stage: &Stage,
+    before: &[(String, (u64, u64))],
+    within: Duration,
+) -> Vec<crate::oracles::Footprint> {
     let begun = Instant::now();
     loop {
         let grown = stage.grown_since(before).await;
         let is_back = grown.iter().all(|one| one.after.1 <= one.before.1 + 16);
-        if is_back || begun.elapsed() > SHRINKS_WITHIN {
+        if is_back || begun.elapsed() > within {
             return grown;
         }
         sleep(Duration::from_millis(200)).await;
@@ -272,13 +282,17 @@ async fn shrunk(stage: &Stage, before: &[(String, (u64, u64))]) -> Vec<crate::or
 }
 
 /// Judges everything; Redis again and again until it equals the log or the time for that is over.
-async fn judge_when_converged(stage: &Stage, evidence: &mut Evidence) -> BTreeMap<Oracle, Verdict> {
+async fn judge_when_converged(
+    stage: &Stage,
+    evidence: &mut Evidence,
+    within: Duration,
+) -> BTreeMap<Oracle, Verdict> {
     let begun = Instant::now();
     loop {
         evidence.redis = redis_dump::dump(&stage.redis.url()).await.ok();
         let convergence = crate::oracles::judge_convergence(evidence);
         let is_right = convergence.judged > 0 && convergence.wrong == 0;
-        if is_right || begun.elapsed() > CONVERGES_WITHIN {
+        if is_right || begun.elapsed() > within {
             return judge(evidence);
         }
         sleep(Duration::from_millis(200)).await;

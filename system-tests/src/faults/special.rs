@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use event_store::{Appender, Attempt, EventRow, LogReader, ShardPart};
+use event_store::{
+    Appender, Attempt, EventRow, LogReader, ShardPart,
+    row::event_type::{ACCOUNT_OPENED, MONEY_DEPOSITED},
+};
 use ledger::Shard;
 use proto::read;
 use tokio::time::sleep;
@@ -22,7 +25,7 @@ use crate::{
     oracles::{Oracle, Verdict},
     process::logs_folder,
     system::{Size, System, as_superuser, counterfoil},
-    traffic::Traffic,
+    traffic::{QUIET_ACCOUNT, Traffic},
     witness::until_caught_up,
 };
 
@@ -118,19 +121,45 @@ async fn unreadable(system: &System, special: &mut Special) {
 }
 
 async fn append_unknown_event(database_url: &str) -> Result<(), String> {
+    append(database_url, |_| {
+        let (account, event_type, version, status) = (1, 99, 1_000_000, 1);
+        vec![EventRow { account, event_type, version, status, ..EventRow::default() }]
+    })
+    .await
+}
+
+/// Deposits, in one batch that ends at `upto`, into the account that nobody else has written to.
+async fn append_other_events(system: &System, upto: i64) -> Result<(), String> {
+    let question = format!(
+        "SELECT account, version, balance FROM counterfoil.events WHERE account =
+             (SELECT account FROM counterfoil.events WHERE account_id = '{QUIET_ACCOUNT}' AND event_type = {ACCOUNT_OPENED})
+         ORDER BY version DESC LIMIT 1"
+    );
+    let rows = as_superuser(&system.database_url, &question).await.unwrap();
+    let [account, version, balance] = [0, 1, 2].map(|column| first_number(&rows, column).unwrap());
+    append(&system.database_url, |end| {
+        let deposit = |number| EventRow {
+            account: i32::try_from(account).unwrap(),
+            event_type: MONEY_DEPOSITED,
+            version: version + number,
+            balance: balance + number,
+            status: 1,
+            amount: Some(1),
+            ..EventRow::default()
+        };
+        (1..=upto - end).map(deposit).collect()
+    })
+    .await
+}
+
+/// Appends a batch past all services. `rows` is given the position that the log ends at.
+async fn append(database_url: &str, rows: impl FnOnce(i64) -> Vec<EventRow>) -> Result<(), String> {
     let said = |error: &dyn std::fmt::Display| error.to_string();
     let reader = LogReader::connect(database_url, "later").await.map_err(|e| said(&e))?;
     let identity = reader.identity().await.map_err(|e| said(&e))?;
     let expected = reader.head(Shard::ZERO).await.map_err(|e| said(&e))?.ok_or("an empty log")?;
-    let row = EventRow {
-        account: 1,
-        event_type: 99,
-        version: 1_000_000,
-        status: 1,
-        ..EventRow::default()
-    };
-    let (shard, accounts) = (Shard::ZERO, expected.accounts);
-    let part = ShardPart { shard, expected, accounts, rows: vec![row] };
+    let rows = rows(expected.link.position.get());
+    let part = ShardPart { shard: Shard::ZERO, expected, accounts: expected.accounts, rows };
     let appender = Appender::connect(database_url, "later").await.map_err(|e| said(&e))?;
     let attempt = Attempt::new(identity.log_id, vec![part], None);
     appender.append(&attempt).await.map_err(|e| said(&e)).map(drop)
@@ -184,6 +213,14 @@ async fn edited(system: &System, mut dice: Dice, special: &mut Special) {
     });
     let stops = stops.await;
     special.note("a writer stops on an older backup", stops, || "it goes on writing".into());
+    // And somebody has gone on from the backup, as far as the log had been: only hashes tell the two apart.
+    let done = append_other_events(system, head).await;
+    special.note("the backup becomes another log", done.is_ok(), || format!("{done:?}"));
+    let stopped = until(|| async {
+        system.projectors.iter().all(|projector| projector.log_text().contains("another history"))
+    });
+    let stopped = stopped.await;
+    special.note("projectors stop on another history", stopped, || "no projector says so".into());
 }
 
 /// As one who may do everything, and switches off what is there to stop him.
@@ -218,13 +255,14 @@ async fn verify(system: &System) -> (i32, String) {
 
 async fn head(system: &System) -> i64 {
     let question = "SELECT max(last_position) FROM counterfoil.batches";
-    let rows = as_superuser(&system.database_url, question).await.unwrap();
-    rows.iter()
-        .find_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
-            _ => None,
-        })
-        .unwrap()
+    first_number(&as_superuser(&system.database_url, question).await.unwrap(), 0).unwrap()
+}
+
+fn first_number(answer: &[tokio_postgres::SimpleQueryMessage], column: usize) -> Option<i64> {
+    answer.iter().find_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(column)?.parse().ok(),
+        _ => None,
+    })
 }
 
 async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) -> bool {

@@ -135,8 +135,8 @@ impl Stage {
         on_redis(&self.redis.url(), command).await
     }
 
-    /// Waits until the system works again, and writes down how long that took since now.
-    pub(crate) async fn recover(&self, fault: &'static str) {
+    /// Waits until the system works again, and writes down how long that took since now. Whether it does.
+    pub(crate) async fn recover(&self, fault: &'static str) -> bool {
         let begun = Instant::now();
         let first_ok = timeout(RECOVERS_WITHIN, async {
             for writer in 0..self.writers.len() {
@@ -148,6 +148,7 @@ impl Stage {
         let caught_up = timeout(left, self.reads_have_caught_up());
         let caught_up = caught_up.await.ok().map(|()| begun.elapsed());
         self.tally.recovered(Recovery { fault, first_ok, caught_up });
+        first_ok.is_some() && caught_up.is_some()
     }
 
     /// Until one write service acknowledges a command; gives its token.

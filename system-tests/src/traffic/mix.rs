@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{EURO_ACCOUNTS, YEN_ACCOUNTS};
+use super::{EURO_ACCOUNTS, RICH_ACCOUNT, YEN_ACCOUNTS};
 use crate::{
     dice::Dice,
     model::{Command, Doing, Sum},
@@ -85,6 +85,7 @@ impl Knowledge {
             0..8 => yen_account(dice.roll(YEN_ACCOUNTS)),
             8..14 if self.opened > 0 => self.own_account(dice.roll(self.opened)),
             14 => "never-opened".into(),
+            15..18 => RICH_ACCOUNT.into(),
             _ => euro_account(dice.roll(EURO_ACCOUNTS)),
         }
     }

@@ -17,7 +17,7 @@ use service_kit::error_details;
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Request, Status};
 
-use super::{EURO_ACCOUNTS, QUIET_ACCOUNT, YEN_ACCOUNTS, answers, mix};
+use super::{EURO_ACCOUNTS, QUIET_ACCOUNT, RICH_ACCOUNT, YEN_ACCOUNTS, answers, mix};
 use crate::{
     dice::Dice,
     history::{AsOf, Found, Freshness, History, Read, ReadAnswer},
@@ -64,6 +64,7 @@ impl Reader {
             0 => QUIET_ACCOUNT.into(),
             1 => mix::yen_account(self.dice.roll(YEN_ACCOUNTS)),
             2 => format!("new-{}-{}", self.dice.roll(8), self.dice.roll(4)),
+            3 => RICH_ACCOUNT.into(),
             _ => mix::euro_account(self.dice.roll(EURO_ACCOUNTS)),
         }
     }

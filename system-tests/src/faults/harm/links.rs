@@ -6,17 +6,23 @@ use std::{
 };
 
 use event_store::fence::APPEND_NAME_PREFIX;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 use super::Stage;
 use crate::{
     dice::Dice,
     proxy::{Mode, Proxy, Ways},
+    system::as_superuser,
 };
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a fault of a link waits for something to be carried that it can harm.
 const REACHES_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long an append is made to wait: long enough for its writer to come back, and shorter than Postgres lets it wait.
+const WAITS_FOR: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(3);
 
 /// The next link in turn.
 fn next(stage: &Stage) -> &Proxy {
@@ -90,4 +96,50 @@ pub(super) async fn lose_commit_reply(stage: &Stage, dice: &mut Dice, hold: Dura
     }
     link.cut_replies(0, "");
     cut()
+}
+
+/// Lets appends wait for a lock, cuts off the writer of one, and gives the lock free when that writer may have come back and looked for
+/// its commands: whatever it was then told, the append that still waits must not happen. Reached: one waited when it was cut off.
+pub(super) async fn cut_waiting_append(stage: &Stage, hold: Duration) -> bool {
+    let (_postgres, _links) = (stage.postgres_turn.lock().await, stage.links_turn.lock().await);
+    let Ok((client, connection)) = tokio_postgres::connect(&stage.database_url, NoTls).await else {
+        return false;
+    };
+    let holding = async move {
+        // Reading goes on meanwhile.
+        let lock = "BEGIN; LOCK TABLE counterfoil.batches IN SHARE MODE";
+        if client.batch_execute(lock).await.is_err() {
+            return false;
+        }
+        let waiting = timeout(REACHES_WITHIN, waiting_writer(stage)).await;
+        if let Ok(number) = waiting {
+            stage.links.writer_postgres[number].reset();
+            sleep(hold.clamp(*WAITS_FOR.start(), *WAITS_FOR.end())).await;
+        }
+        client.batch_execute("COMMIT").await.is_ok() && waiting.is_ok()
+    };
+    tokio::select! {
+        reached = holding => reached,
+        _ = connection => false,
+    }
+}
+
+/// The number of a write service whose append waits for a lock, as soon as there is one.
+async fn waiting_writer(stage: &Stage) -> usize {
+    let question = format!(
+        "SELECT replace(application_name, '{APPEND_NAME_PREFIX}writer-', '') FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'
+           AND starts_with(application_name, '{APPEND_NAME_PREFIX}')"
+    );
+    loop {
+        let answer = as_superuser(&stage.database_url, &question).await.unwrap_or_default();
+        let number = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+            _ => None,
+        });
+        match number.filter(|number| *number < stage.links.writer_postgres.len()) {
+            Some(number) => return number,
+            None => sleep(LOOK_INTERVAL).await,
+        }
+    }
 }

@@ -41,10 +41,11 @@ pub(super) async fn more(stage: &Stage, hold: Duration) -> bool {
 /// Restarts all of them without a bell, and with it again. Reached: events were projected without it.
 pub(super) async fn mute_bell(stage: &Stage, hold: Duration) -> bool {
     set_bell(stage, false).await;
-    stage.recover("without notifications").await;
     let before = stage.history.applied();
     sleep(hold).await;
     let applied = stage.history.applied() > before;
+    // Not at once: who has just started reads without being woken until it has come to the end of the log.
+    stage.recover("without notifications").await;
     set_bell(stage, true).await;
     applied
 }
