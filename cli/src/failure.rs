@@ -30,7 +30,7 @@ enum Kind {
 pub(crate) const REFUSED: u8 = 1;
 /// The command line or the request is malformed.
 pub(crate) const USAGE: u8 = 2;
-/// Something needed is not there, or the outcome is not known.
+/// Something needed is not there, or a command was not decided, or its outcome is not known.
 pub(crate) const UNAVAILABLE: u8 = 3;
 
 impl Failure {
@@ -52,6 +52,11 @@ impl Failure {
     /// Something needed is not there.
     pub(crate) fn other(error: impl Into<anyhow::Error>) -> Self {
         Self::new(Kind::Other(error.into()), UNAVAILABLE)
+    }
+
+    /// A command was not decided, or it is not known whether it was.
+    pub(crate) fn undecided(refusal: Refusal) -> Self {
+        Self::new(Kind::Refused(Box::new(refusal)), UNAVAILABLE)
     }
 
     /// Everything was said while it happened.

@@ -21,7 +21,7 @@ use crate::{command::Command, failure::Failure};
 /// A bank-account ledger in two halves that can be proven to match.
 ///
 /// Exit codes: 0 done; 1 refused, not found, or a difference was found; 2 the command line or the request is malformed;
-/// 3 a service or store is not available, or the outcome is not known.
+/// 3 a service or store is not available, a command was not decided because of who sends it, or its outcome is not known.
 #[derive(Parser)]
 #[command(name = "counterfoil", version, arg_required_else_help = true)]
 struct Cli {

@@ -39,7 +39,7 @@ pub struct Config {
     pub database: DatabaseArgs,
 
     /// Number of shards, for a log that is not there yet. It is for life; unset means 1, or whatever the log has.
-    #[arg(long, env = "COUNTERFOIL_SHARDS", value_parser = shard_count)]
+    #[arg(long, env = "COUNTERFOIL_SHARDS")]
     pub shards: Option<ShardCount>,
 
     /// This instance's own name. By it, connections that an earlier process of it left are ended, so no two instances may
@@ -47,7 +47,8 @@ pub struct Config {
     #[arg(long, env = "WRITE_SERVICE_INSTANCE")]
     pub instance: Option<String>,
 
-    /// Commands that may wait to be decided; more are answered with OVERLOADED.
+    /// Commands that may wait to be decided; more are answered with OVERLOADED, and while hardly any more may, a caller with
+    /// more than its share of them with RATE_LIMITED.
     #[arg(long, env = "WRITE_SERVICE_QUEUE_COMMANDS_MAX", default_value_t = 10_000,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub queue_commands_max: u32,
@@ -84,8 +85,4 @@ pub struct Config {
     /// How the log is written.
     #[command(flatten)]
     pub log: LogArgs,
-}
-
-fn shard_count(text: &str) -> Result<ShardCount, String> {
-    text.parse().ok().and_then(ShardCount::new).ok_or_else(|| "must be 1 to 1024".to_owned())
 }

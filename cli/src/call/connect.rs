@@ -3,11 +3,13 @@
 use std::{fs, path::PathBuf, sync::OnceLock, time::Duration};
 
 use clap::Args;
+use service_kit::error_details::{Applied, ErrorStatus};
+use store_tls::stays_here;
 use tonic::{
-    Request, Status,
+    Code, Request, Status,
     metadata::{AsciiMetadataValue, errors::InvalidMetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
 use crate::failure::Failure;
@@ -71,18 +73,22 @@ pub(crate) struct Token(Option<PathBuf>);
 impl Interceptor for Token {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let Some(path) = &self.0 else { return Ok(request) };
-        let token = fs::read_to_string(path).map_err(|error| {
-            Status::unauthenticated(format!("read the token in {}: {error}", path.display()))
-        })?;
+        let token = fs::read_to_string(path)
+            .map_err(|error| no_token(format!("read the token in {}: {error}", path.display())))?;
         let value: Result<AsciiMetadataValue, InvalidMetadataValue> =
             format!("Bearer {}", token.trim()).parse();
-        let mut value = value.map_err(|_| {
-            Status::unauthenticated(format!("there is no token in {}", path.display()))
-        })?;
+        let mut value =
+            value.map_err(|_| no_token(format!("there is no token in {}", path.display())))?;
         value.set_sensitive(true);
         request.metadata_mut().insert("authorization", value);
         Ok(request)
     }
+}
+
+/// Without its token a call is not begun.
+fn no_token(why: String) -> Status {
+    let error = ErrorStatus::new(Code::Unauthenticated, "CREDENTIALS_MISSING", why);
+    error.applied(Applied::No).into_status()
 }
 
 /// Sets how everything connects from now on; the first call counts.
@@ -111,7 +117,12 @@ fn endpoint(addr: &str, args: &ConnectArgs) -> Result<Endpoint, Failure> {
         let tls = tls(args)?;
         return endpoint.tls_config(tls).map_err(Failure::other);
     }
-    if args.token_file.is_some() && !is_this_machine(endpoint.uri()) {
+    if args.tls_ca_file.is_none() && (args.tls_cert_file.is_some() || args.tls_key_file.is_some()) {
+        return Err(Failure::usage(
+            "a client certificate is shown by TLS only: give --tls-ca-file, whom to trust",
+        ));
+    }
+    if args.token_file.is_some() && !stays_here(endpoint.uri().host().unwrap_or_default()) {
         return Err(Failure::usage(format!(
             "a token is sent by TLS only, or to this machine: give --tls-ca-file for {addr}"
         )));
@@ -136,15 +147,10 @@ fn tls(args: &ConnectArgs) -> Result<ClientTlsConfig, Failure> {
     }
 }
 
-fn is_this_machine(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default();
-    let addr = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || addr.parse().is_ok_and(|addr: std::net::IpAddr| addr.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::{Refusal, USAGE};
 
     fn with_token() -> ConnectArgs {
         ConnectArgs { token_file: Some("token".into()), ..ConnectArgs::default() }
@@ -155,6 +161,7 @@ mod tests {
         for (addr, is_fine) in [
             ("127.0.0.1:1", true),
             ("http://localhost:1", true),
+            ("LocalHost:1", true),
             ("[::1]:1", true),
             ("10.0.0.1:1", false),
             ("http://bank.example:1", false),
@@ -168,5 +175,30 @@ mod tests {
     #[test]
     fn https_needs_to_know_whom_to_trust() {
         assert!(endpoint("https://127.0.0.1:1", &ConnectArgs::default()).is_err());
+    }
+
+    #[test]
+    fn a_client_certificate_is_never_left_out_in_silence() {
+        let file = Some(PathBuf::from("pem"));
+        for args in [
+            ConnectArgs { tls_cert_file: file.clone(), ..ConnectArgs::default() },
+            ConnectArgs { tls_key_file: file.clone(), ..ConnectArgs::default() },
+            ConnectArgs {
+                tls_cert_file: file.clone(),
+                tls_key_file: file,
+                ..ConnectArgs::default()
+            },
+        ] {
+            let refused = endpoint("127.0.0.1:1", &args).unwrap_err();
+            assert_eq!(refused.exit_code(), USAGE, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn without_its_token_nothing_is_sent() {
+        let mut token = Token(Some("no such file".into()));
+        let refusal = Refusal::new(&token.call(Request::new(())).unwrap_err());
+        assert_eq!(refusal.reason, "CREDENTIALS_MISSING");
+        assert!(!refusal.may_be_applied());
     }
 }

@@ -85,17 +85,22 @@ fn explain(undelivered: Undelivered, request_id: Uuid, addr: &str) -> Failure {
             refusal.metadata.insert("request_id".to_owned(), request_id.to_string());
             refusal.into()
         }
+        Undelivered::NotApplied(mut refusal) if refusal.is_about_the_caller() => {
+            let advice = refusal.advice().unwrap_or("show another credential");
+            refusal.next = Some(format!("{advice}. This call did nothing; then run:\n  {again}"));
+            Failure::undecided(refusal.at(addr))
+        }
         Undelivered::NotApplied(mut refusal) => {
             refusal.next =
                 Some(format!("nothing was applied; when the service is back:\n  {again}"));
-            refusal.at(addr).into()
+            Failure::undecided(refusal.at(addr))
         }
         Undelivered::Unknown(mut refusal) => {
             refusal.next = Some(format!(
                 "it is not known whether the command was applied. To learn it, and have it applied once in any \
                  case, run:\n  {again}"
             ));
-            refusal.at(addr).into()
+            Failure::undecided(refusal.at(addr))
         }
     }
 }

@@ -64,7 +64,7 @@ pub(crate) enum Ended {
     Applied(Box<Outcome>),
     /// It did nothing.
     Refused(Refusal),
-    /// It was sent and may have been applied, or still be, unless the refusal says more.
+    /// It was sent and not decided as far as we know: it may have been applied, or still be, unless the refusal says more.
     Unanswered(Refusal),
     /// It was not sent, because one before it was not answered.
     NotSent,
@@ -75,7 +75,9 @@ impl Ended {
     pub(crate) fn of(answer: Result<Outcome, tonic::Status>) -> Self {
         match answer.map_err(|status| Refusal::new(&status)) {
             Ok(outcome) => Self::Applied(Box::new(outcome)),
-            Err(refusal) if refusal.is_passing() => Self::Unanswered(refusal),
+            Err(refusal) if refusal.is_passing() || refusal.is_about_the_caller() => {
+                Self::Unanswered(refusal)
+            }
             Err(refusal) => Self::Refused(refusal),
         }
     }

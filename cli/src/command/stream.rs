@@ -13,7 +13,7 @@ use super::json_line::{self, Ended, JsonLine};
 use crate::{
     call::{answer_of, channel},
     contract::Contract,
-    failure::{Failure, REFUSED, Refusal, USAGE},
+    failure::{Failure, REFUSED, Refusal, UNAVAILABLE, USAGE},
     output::out,
     settings::WriteAddr,
 };
@@ -53,7 +53,7 @@ impl Stream {
             Ok(response) => response.into_inner(),
             Err(status) => {
                 let refusal = Refusal::new(&status).at(&addr);
-                return Err(Failure::from(refusal).in_json(self.json));
+                return Err(unanswered(refusal, &[]).in_json(self.json));
             }
         };
         let mut exit_code = 0;
@@ -67,7 +67,7 @@ impl Stream {
             let ended = Ended::of(answer_of(result));
             exit_code = exit_code.max(match &ended {
                 Ended::Applied(_) => 0,
-                Ended::Unanswered(refusal) => refusal.exit_code(),
+                Ended::Unanswered(_) => UNAVAILABLE,
                 Ended::Refused(_) | Ended::NotSent => REFUSED,
             });
             match self.json {
@@ -109,7 +109,10 @@ fn unanswered(mut refusal: Refusal, open: &[u64]) -> Failure {
             "{lines} not answered: send the same again to learn what became of it, and have it applied once in any case"
         ));
     }
-    refusal.into()
+    match refusal.is_about_the_caller() {
+        true => Failure::undecided(refusal),
+        false => refusal.into(),
+    }
 }
 
 /// Reads commands, only as fast as the service takes them, and notes each where answers are waited for.

@@ -57,6 +57,26 @@ impl Refusal {
         }
     }
 
+    /// Who sent the command is not known, or may not send it. That says nothing of the command: it is as it was, and so is
+    /// what became of an earlier attempt.
+    pub(crate) fn is_about_the_caller(&self) -> bool {
+        matches!(self.code, Code::Unauthenticated | Code::PermissionDenied)
+    }
+
+    /// It is the command that was looked at and refused: whoever sends it and whenever, while nothing else changes. All
+    /// others speak of the service, of the way there, or of the caller.
+    pub(crate) fn is_about_the_command(&self) -> bool {
+        match self.code {
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::FailedPrecondition
+            | Code::Aborted => true,
+            Code::ResourceExhausted => self.reason == "MESSAGE_TOO_LARGE",
+            _ => false,
+        }
+    }
+
     /// Whether the command may have done something, or still do. That it has not, only the service itself can know.
     pub(crate) fn may_be_applied(&self) -> bool {
         match self.metadata.get("applied") {
@@ -119,8 +139,13 @@ impl Refusal {
         } })
     }
 
+    /// What can be done about its reason, wherever it comes up.
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        advice(self.name())
+    }
+
     fn what_next(&self) -> Option<String> {
-        self.next.clone().or_else(|| advice(self.name()).map(str::to_owned))
+        self.next.clone().or_else(|| self.advice().map(str::to_owned))
     }
 }
 

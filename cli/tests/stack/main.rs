@@ -3,6 +3,7 @@
 
 mod batch;
 mod calls;
+mod credentials;
 mod history;
 mod import;
 mod operate;

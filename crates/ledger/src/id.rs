@@ -190,6 +190,19 @@ impl ShardCount {
     }
 }
 
+/// It is not a number of shards that a log can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to 1024")]
+pub struct ShardCountInvalid;
+
+impl FromStr for ShardCount {
+    type Err = ShardCountInvalid;
+
+    fn from_str(text: &str) -> Result<Self, ShardCountInvalid> {
+        text.parse().ok().and_then(Self::new).ok_or(ShardCountInvalid)
+    }
+}
+
 /// An account's number within its shard, counted from 1: a narrow key for wide tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountNumber(i32);
@@ -334,6 +347,16 @@ mod tests {
             .map(|id| AccountId::new(id).unwrap().shard(four).get());
         assert_eq!(shards, GOLDEN_SHARDS_OF_FOUR);
         assert_eq!(AccountId::new("alice").unwrap().shard(ShardCount::ONE), Shard::ZERO);
+    }
+
+    #[test]
+    fn a_log_has_1_to_1024_shards() {
+        for (text, count) in [("1", 1), ("1024", 1024)] {
+            assert_eq!(text.parse::<ShardCount>().map(ShardCount::get), Ok(count));
+        }
+        for text in ["", "0", "-1", "1025", "65537", "4 ", "four"] {
+            assert_eq!(text.parse::<ShardCount>(), Err(ShardCountInvalid), "{text}");
+        }
     }
 
     /// Computed with another SHA-256 than ours.

@@ -1,4 +1,5 @@
-//! The files that TLS needs. They are read when a connection is made, so that certificates can be renewed beside a running service.
+//! The files that TLS needs. For Postgres they are read whenever a connection is made, so that certificates can be renewed
+//! beside a running service; for Redis once, when a process starts.
 
 use std::{
     fs,
@@ -45,18 +46,7 @@ impl Certificates {
     /// # Errors
     /// When a file is missing or not what it should be.
     pub fn client_config(&self) -> Result<Arc<ClientConfig>, Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(Error::Client)?
-            .with_root_certificates(self.roots.store()?);
-        let config = match &self.client {
-            None => builder.with_no_client_auth(),
-            Some((certificate, key)) => builder
-                .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
-                .map_err(Error::Client)?,
-        };
-        Ok(Arc::new(config))
+        self.config_of(&self.read()?)
     }
 
     /// The bytes of the files, for a driver that reads them itself. They have been looked at: what is given here can be used.
@@ -64,7 +54,13 @@ impl Certificates {
     /// # Errors
     /// As [`Certificates::client_config`].
     pub fn pem(&self) -> Result<Pem, Error> {
-        self.client_config()?;
+        let pem = self.read()?;
+        self.config_of(&pem)?;
+        Ok(pem)
+    }
+
+    /// Each file once, so that what was looked at is what is used.
+    fn read(&self) -> Result<Pem, Error> {
         let roots = match &self.roots {
             Roots::System => None,
             Roots::File(path) => Some(read(path)?),
@@ -75,35 +71,52 @@ impl Certificates {
         };
         Ok(Pem { roots, client })
     }
-}
 
-impl Roots {
-    fn store(&self) -> Result<RootCertStore, Error> {
-        let mut store = RootCertStore::empty();
-        match self {
-            Self::File(path) => {
-                for certificate in certificates(path)? {
-                    let unfit = |cause: rustls::Error| unusable(path, cause.to_string());
-                    store.add(certificate).map_err(unfit)?;
-                }
-            }
-            Self::System => {
-                let found = rustls_native_certs::load_native_certs();
-                store.add_parsable_certificates(found.certs);
-                if store.is_empty() {
-                    let why: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-                    return Err(Error::System(why.join("; ")));
-                }
-            }
-        }
-        Ok(store)
+    fn config_of(&self, pem: &Pem) -> Result<Arc<ClientConfig>, Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(Error::Client)?
+            .with_root_certificates(match &self.roots {
+                Roots::System => system_roots()?,
+                Roots::File(path) => given_roots(path, pem.roots.as_deref().unwrap_or_default())?,
+            });
+        let config = match (&self.client, &pem.client) {
+            (Some((certificate, key)), Some((certificate_text, key_text))) => builder
+                .with_client_auth_cert(
+                    certificates(certificate, certificate_text)?,
+                    private_key(key, key_text)?,
+                )
+                .map_err(Error::Client)?,
+            _ => builder.with_no_client_auth(),
+        };
+        Ok(Arc::new(config))
     }
 }
 
+fn given_roots(path: &Path, text: &[u8]) -> Result<RootCertStore, Error> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(path, text)? {
+        let unfit = |cause: rustls::Error| unusable(path, cause.to_string());
+        store.add(certificate).map_err(unfit)?;
+    }
+    Ok(store)
+}
+
+fn system_roots() -> Result<RootCertStore, Error> {
+    let mut store = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    store.add_parsable_certificates(found.certs);
+    if store.is_empty() {
+        let why: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+        return Err(Error::System(why.join("; ")));
+    }
+    Ok(store)
+}
+
 /// All certificates in a PEM file; at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let text = read(path)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     let found = found.map_err(|error| unusable(path, error.to_string()))?;
     if found.is_empty() {
         return Err(unusable(path, "there is no certificate in it".to_owned()));
@@ -111,8 +124,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     Ok(found)
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| unusable(path, error.to_string()))
+fn private_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
+    PrivateKeyDer::from_pem_slice(text).map_err(|error| unusable(path, error.to_string()))
 }
 
 /// The bytes of a file that a URL names.

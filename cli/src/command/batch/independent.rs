@@ -15,7 +15,7 @@ use crate::{
     },
     command::json_line::{Ended, JsonLine},
     contract::Contract,
-    failure::{Failure, REFUSED, UNAVAILABLE},
+    failure::{Failure, REFUSED, Refusal, UNAVAILABLE},
     output::{Fields, out},
 };
 
@@ -112,14 +112,19 @@ impl Item {
         matches!(self.ended, Ended::NotSent | Ended::Unanswered(_))
     }
 
-    fn note(&mut self, mut ended: Ended) {
-        // Once unknown it stays so: a later "not applied" speaks of its own attempt only.
-        if let (Ended::Unanswered(before), Ended::Unanswered(now)) = (&self.ended, &mut ended)
-            && before.may_be_applied()
-        {
-            now.metadata.insert("applied".to_owned(), "unknown".to_owned());
-        }
-        self.ended = ended;
+    fn note(&mut self, ended: Ended) {
+        let was_unknown =
+            matches!(&self.ended, Ended::Unanswered(before) if before.may_be_applied());
+        self.ended = match ended {
+            // Once unknown it stays so: a later "not applied" speaks of its own attempt only.
+            Ended::Refused(mut now) | Ended::Unanswered(mut now)
+                if was_unknown && !now.is_about_the_command() =>
+            {
+                now.metadata.insert("applied".to_owned(), "unknown".to_owned());
+                Ended::Unanswered(now)
+            }
+            ended => ended,
+        };
     }
 
     fn exit_code(&self) -> u8 {
@@ -166,12 +171,14 @@ async fn send_open(
         }
         Err(status) => vec![Err(status); count],
     };
-    let mut open = None;
+    let mut open: Option<Status> = None;
     for (item, answer) in items.iter_mut().filter(|item| item.is_open()).zip(answers) {
         let status = answer.as_ref().err().cloned();
         item.note(Ended::of(answer));
-        if item.is_open() && open.is_none() {
-            open = status;
+        // What passes is worth another try, whatever else has come to its end.
+        let is_passing = |status: &Status| Refusal::new(status).is_passing();
+        if item.is_open() && open.as_ref().is_none_or(|first| !is_passing(first)) {
+            open = status.or(open);
         }
     }
     open.map_or(Ok(()), Err)
@@ -192,6 +199,7 @@ fn joined(earlier: &str, later: String) -> String {
 #[cfg(test)]
 mod tests {
     use proto::write::{FreezeAccountRequest, OpenAccountRequest, command::Kind};
+    use service_kit::error_details::{Applied, ErrorStatus};
 
     use super::*;
 
@@ -226,6 +234,26 @@ mod tests {
         item.note(Ended::of(Err(Status::unavailable("tcp connect error"))));
         let Ended::Unanswered(refusal) = &item.ended else { panic!("it was answered") };
         assert!(refusal.may_be_applied());
+    }
+
+    #[test]
+    fn what_may_have_been_applied_stays_so_when_the_caller_is_sent_away() {
+        use tonic::Code::{FailedPrecondition, PermissionDenied, Unauthenticated};
+        for (code, reason, is_open) in [
+            (Unauthenticated, "TOKEN_INVALID", true),
+            (PermissionDenied, "ACCOUNT_ACCESS_DENIED", true),
+            (FailedPrecondition, "INSUFFICIENT_FUNDS", false),
+        ] {
+            let status = ErrorStatus::new(code, reason, "why").applied(Applied::No).into_status();
+            let mut item = item(Kind::FreezeAccount(FreezeAccountRequest::default()));
+            item.note(Ended::of(Err(status.clone())));
+            assert_eq!((item.is_open(), item.exit_code() == UNAVAILABLE), (is_open, is_open));
+            item.note(Ended::of(Err(Status::unavailable("connection reset"))));
+            item.note(Ended::of(Err(status)));
+            let is_unknown =
+                matches!(&item.ended, Ended::Unanswered(refusal) if refusal.may_be_applied());
+            assert_eq!(is_unknown, is_open, "{reason}");
+        }
     }
 
     #[test]

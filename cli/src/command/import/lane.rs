@@ -6,7 +6,6 @@ use std::{
 };
 
 use indicatif::ProgressBar;
-use tonic::Code;
 
 use super::{
     row::AccountRows,
@@ -71,9 +70,10 @@ impl Progress {
         self.bar.inc(1);
     }
 
-    /// One row was not answered. If none was, every other account would be waited for in vain.
-    fn unanswered(&self, refusal: &Refusal) {
-        if self.last_answer.get().elapsed() * 2 >= self.patience {
+    /// One row was not decided. If none was, or it is of no use to wait for it, every other account would be tried in vain.
+    fn undelivered(&self, refusal: &Refusal) {
+        let is_silent = self.last_answer.get().elapsed() * 2 >= self.patience;
+        if is_silent || !refusal.is_passing() {
             self.stop(Some(refusal.clone()));
         }
     }
@@ -160,7 +160,7 @@ async fn send_rows<B: Bank>(
 /// A row's own fault ends its account only; one of the service ends the import.
 fn end(index: usize, undelivered: Undelivered, progress: &Progress) -> LaneEnd {
     match undelivered {
-        Undelivered::Refused(refusal) if is_about_the_row(&refusal) => {
+        Undelivered::Refused(refusal) if refusal.is_about_the_command() => {
             LaneEnd::Refused(index, refusal)
         }
         Undelivered::Refused(refusal) => {
@@ -168,28 +168,16 @@ fn end(index: usize, undelivered: Undelivered, progress: &Progress) -> LaneEnd {
             LaneEnd::Stopped(index)
         }
         Undelivered::NotApplied(refusal) => {
-            progress.unanswered(&refusal);
+            progress.undelivered(&refusal);
             match progress.is_stopped() {
                 true => LaneEnd::Stopped(index),
                 false => LaneEnd::Unanswered(index, refusal),
             }
         }
         Undelivered::Unknown(refusal) => {
-            progress.unanswered(&refusal);
+            progress.undelivered(&refusal);
             LaneEnd::Unanswered(index, refusal)
         }
-    }
-}
-
-fn is_about_the_row(refusal: &Refusal) -> bool {
-    match refusal.code {
-        Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::FailedPrecondition
-        | Code::Aborted => true,
-        Code::ResourceExhausted => refusal.reason == "MESSAGE_TOO_LARGE",
-        _ => false,
     }
 }
 

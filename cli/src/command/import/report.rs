@@ -235,7 +235,7 @@ fn what_to_do(lane: &Lane, refusal: &Refusal, told_addr: &WriteAddr) -> String {
              another bank's (then give it a --namespace of its own)"
                 .to_owned()
         }
-        _ if refusal.is_passing() => format!("run the import again:\n{}", again(false)),
+        _ if !refusal.is_about_the_command() => format!("run the import again:\n{}", again(false)),
         _ => format!("correct the cause and try again:\n{retry}"),
     }
 }

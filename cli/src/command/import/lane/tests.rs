@@ -2,7 +2,7 @@
 
 use ledger::{AccountId, Currency};
 use service_kit::error_details::ErrorStatus;
-use tonic::Status;
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::*;
@@ -103,6 +103,17 @@ async fn a_ledger_in_trouble_stops_the_import_at_once() {
     let (lane, progress) = run(bank, LONG).await;
     assert!(matches!(lane.end, LaneEnd::Stopped(2)));
     assert_eq!(progress.stop_reason().unwrap().reason, "LEDGER_CORRUPT");
+}
+
+#[tokio::test]
+async fn a_caller_who_is_sent_away_stops_the_import_at_once() {
+    let sent_away = |_: &Row| {
+        let status = ErrorStatus::new(Code::Unauthenticated, "TOKEN_INVALID", "over");
+        Some(Undelivered::NotApplied(Refusal::new(&status.into_status())))
+    };
+    let (lane, progress) = run(ToldBank(sent_away), LONG).await;
+    assert!(matches!(lane.end, LaneEnd::Stopped(0)));
+    assert_eq!(progress.stop_reason().unwrap().reason, "TOKEN_INVALID");
 }
 
 #[tokio::test]
