@@ -16,6 +16,7 @@
 )]
 
 mod accounts;
+mod clocks;
 mod dice;
 pub mod faults;
 mod history;

@@ -16,6 +16,7 @@ use tokio::process::Command;
 use tonic::transport::Channel;
 
 use crate::{
+    clocks::Clocks,
     process::{Process, binary_path, until},
     proxy::Proxy,
 };
@@ -70,6 +71,8 @@ pub struct System {
     pub(crate) clients: Clients,
     /// The proxies on its links, if it has any.
     pub(crate) links: Links,
+    /// The clocks of its processes, if they can be set.
+    pub(crate) clocks: Option<Clocks>,
 }
 
 /// A proxy on every link, by the number of the process at its near end. All empty in a system whose links are direct.
@@ -137,21 +140,27 @@ impl System {
     /// Starts it, and waits until it serves.
     pub async fn start(size: Size) -> Self {
         let redis = Redis::start_private().await.unwrap();
-        Self::start_with(size, redis, false).await
+        Self::start_with(size, redis, false, None).await
     }
 
-    /// The same with a proxy on every link, and with a Redis that keeps its data in `redis_folder` if one is given.
-    pub(crate) async fn start_linked(size: Size, redis_folder: Option<&Path>) -> Self {
+    /// The same with a proxy on every link, with a Redis that keeps its data in `redis_folder` if one is given, and with
+    /// clocks that can be set if they are given.
+    pub(crate) async fn start_linked(
+        size: Size,
+        redis_folder: Option<&Path>,
+        clocks: Option<Clocks>,
+    ) -> Self {
         let redis = match redis_folder {
             Some(folder) => Redis::open(folder).await,
-            None => Redis::start_private().await,
+            None => Redis::start_private_with(clock(clocks.as_ref(), "redis")).await,
         };
-        Self::start_with(size, redis.unwrap(), true).await
+        Self::start_with(size, redis.unwrap(), true, clocks).await
     }
 
-    async fn start_with(size: Size, redis: Redis, linked: bool) -> Self {
+    async fn start_with(size: Size, redis: Redis, linked: bool, clocks: Option<Clocks>) -> Self {
         assert!(ShardCount::new(size.shards).is_some());
-        let postgres = Postgres::start_private().await.unwrap();
+        let environment = clock(clocks.as_ref(), "postgres");
+        let postgres = Postgres::start_private_with(environment).await.unwrap();
         let database_url = postgres.create_database().await.unwrap();
         let mut system = Self {
             redis,
@@ -161,6 +170,7 @@ impl System {
             readers: Vec::new(),
             clients: Clients::default(),
             links: Links::default(),
+            clocks,
             postgres,
         };
         if linked {
@@ -208,7 +218,7 @@ impl System {
 
     fn start_writer(&mut self, number: usize, shards: i16) -> String {
         let addr = format!("127.0.0.1:{}", free_port().unwrap());
-        let settings = vec![
+        let mut settings = vec![
             setting(
                 "DATABASE_URL",
                 through(self.links.writer_postgres.get(number), &self.database_url),
@@ -218,6 +228,7 @@ impl System {
             setting("WRITE_SERVICE_METRICS_ADDR", "127.0.0.1:0"),
             setting("WRITE_SERVICE_INSTANCE", format!("writer-{number}")),
         ];
+        settings.extend(clock(self.clocks.as_ref(), &format!("writer-{number}")));
         self.writers.push(Process::start("write-service", &format!("writer-{addr}"), settings));
         addr
     }
@@ -225,18 +236,20 @@ impl System {
     fn start_projector(&mut self, number: usize) {
         let database_url = through(self.links.projector_postgres.get(number), &self.database_url);
         let redis_url = through(self.links.projector_redis.get(number), &self.redis.url());
-        let settings = projector_settings(&database_url, &redis_url);
+        let mut settings = projector_settings(&database_url, &redis_url);
+        settings.extend(clock(self.clocks.as_ref(), &format!("projector-{number}")));
         let name = format!("projector-{number}-{}", free_port().unwrap());
         self.projectors.push(Process::start("projector", &name, settings));
     }
 
     fn start_reader(&mut self, number: usize) -> String {
         let addr = format!("127.0.0.1:{}", free_port().unwrap());
-        let settings = vec![
+        let mut settings = vec![
             setting("REDIS_URL", through(self.links.reader_redis.get(number), &self.redis.url())),
             setting("READ_SERVICE_LISTEN_ADDR", &addr),
             setting("READ_SERVICE_METRICS_ADDR", "127.0.0.1:0"),
         ];
+        settings.extend(clock(self.clocks.as_ref(), &format!("reader-{number}")));
         self.readers.push(Process::start("read-service", &format!("reader-{addr}"), settings));
         addr
     }
@@ -397,4 +410,9 @@ fn channel(addr: &str) -> Channel {
         .keep_alive_timeout(ASK_AFTER)
         .keep_alive_while_idle(true)
         .connect_lazy()
+}
+
+/// What a process is started with so that its clock can be set, if it can.
+fn clock(clocks: Option<&Clocks>, process: &str) -> Vec<(String, String)> {
+    clocks.map(|clocks| clocks.environment(process)).unwrap_or_default()
 }

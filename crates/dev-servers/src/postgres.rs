@@ -43,6 +43,8 @@ pub struct Postgres {
 struct Running {
     folder: PostgresFolder,
     port: u16,
+    /// Variables that its processes have beside ours.
+    environment: Vec<(String, String)>,
     server: Mutex<Server>,
 }
 
@@ -52,11 +54,15 @@ impl Postgres {
     /// # Errors
     /// When there is no Postgres on this machine or it does not start.
     pub async fn start_private() -> Result<Self, Error> {
-        blocking(|| {
-            let folder = PostgresFolder::temporary()?;
-            Self::start(folder)
-        })
-        .await
+        Self::start_private_with(Vec::new()).await
+    }
+
+    /// The same with variables of the environment for its processes.
+    ///
+    /// # Errors
+    /// As [`Postgres::start_private`].
+    pub async fn start_private_with(environment: Vec<(String, String)>) -> Result<Self, Error> {
+        blocking(move || Self::start(PostgresFolder::temporary()?, environment)).await
     }
 
     /// The same, and it offers TLS. Plain text is still taken.
@@ -67,7 +73,7 @@ impl Postgres {
         blocking(move || {
             let folder = PostgresFolder::temporary()?;
             folder.add_tls(&tls)?;
-            Self::start(folder)
+            Self::start(folder, Vec::new())
         })
         .await
     }
@@ -80,7 +86,8 @@ impl Postgres {
     /// When there is no Postgres on this machine, or the folder is of another version, or it does not start.
     pub async fn open(folder: &Path) -> Result<Self, Error> {
         let folder = folder.to_path_buf();
-        let postgres = blocking(move || Self::start(PostgresFolder::kept(&folder)?)).await?;
+        let postgres =
+            blocking(move || Self::start(PostgresFolder::kept(&folder)?, Vec::new())).await?;
         let exists = format!("SELECT FROM pg_database WHERE datname = '{DATABASE}'");
         if postgres.run("look for its database", &exists).await? == 0 {
             postgres.run("make its database", &format!("CREATE DATABASE {DATABASE}")).await?;
@@ -184,12 +191,13 @@ impl Postgres {
         self.running.server().signal_all(Signal::CONT)
     }
 
-    fn start(folder: PostgresFolder) -> Result<Self, Error> {
+    fn start(folder: PostgresFolder, environment: Vec<(String, String)>) -> Result<Self, Error> {
         let mut attempt = 1;
         loop {
             let server = folder.server()?;
             let server = Mutex::new(server);
-            let running = Running { folder: folder.clone(), port: port::free_port()?, server };
+            let (folder, environment) = (folder.clone(), environment.clone());
+            let running = Running { folder, port: port::free_port()?, environment, server };
             match running.start() {
                 Err(Error::NotStarted { tail, .. })
                     if tail.contains("could not bind") && attempt < PORT_ATTEMPTS =>
@@ -240,6 +248,7 @@ impl Running {
 
     fn command(&self) -> Command {
         let mut command = self.folder.command("postgres");
+        command.envs(self.environment.iter().cloned());
         command.arg("-D").arg(&self.folder.data).args(["-p", &self.port.to_string()]);
         let settings = [
             "listen_addresses=127.0.0.1".to_owned(),

@@ -47,6 +47,8 @@ struct Running {
     port: u16,
     /// Where it offers TLS, if it does.
     tls_port: Option<u16>,
+    /// Variables that it has beside ours.
+    environment: Vec<(String, String)>,
     server: Mutex<Server>,
 }
 
@@ -60,6 +62,14 @@ struct RedisFolder {
     has_tls: bool,
 }
 
+impl RedisFolder {
+    fn temporary(has_tls: bool) -> Result<Self, Error> {
+        let path = temporary_folder(Account::Own)?;
+        let log = path.join("redis.log");
+        Ok(Self { path, log, password: None, is_temporary: true, has_tls })
+    }
+}
+
 impl Redis {
     /// Starts one in a new temporary folder, which goes with it. It keeps its data in memory only: after
     /// [`Redis::restart`] it is empty.
@@ -67,18 +77,15 @@ impl Redis {
     /// # Errors
     /// When there is no Redis on this machine or it does not start.
     pub async fn start_private() -> Result<Self, Error> {
-        blocking(|| {
-            let path = temporary_folder(Account::Own)?;
-            let log = path.join("redis.log");
-            Self::start(RedisFolder {
-                path,
-                log,
-                password: None,
-                is_temporary: true,
-                has_tls: false,
-            })
-        })
-        .await
+        Self::start_private_with(Vec::new()).await
+    }
+
+    /// The same with variables of the environment for it.
+    ///
+    /// # Errors
+    /// As [`Redis::start_private`].
+    pub async fn start_private_with(environment: Vec<(String, String)>) -> Result<Self, Error> {
+        blocking(move || Self::start(RedisFolder::temporary(false)?, environment)).await
     }
 
     /// The same, and it offers TLS on another port.
@@ -87,19 +94,12 @@ impl Redis {
     /// As [`Redis::start_private`].
     pub async fn start_private_with_tls(tls: ServerTls) -> Result<Self, Error> {
         blocking(move || {
-            let path = temporary_folder(Account::Own)?;
+            let folder = RedisFolder::temporary(true)?;
             for (name, text) in [(CERTIFICATE, &tls.certificate), (KEY, &tls.key)] {
-                let file = path.join(name);
+                let file = folder.path.join(name);
                 fs::write(&file, text).map_err(io_error(format!("write {}", file.display())))?;
             }
-            let log = path.join("redis.log");
-            Self::start(RedisFolder {
-                path,
-                log,
-                password: None,
-                is_temporary: true,
-                has_tls: true,
-            })
+            Self::start(folder, Vec::new())
         })
         .await
     }
@@ -116,7 +116,8 @@ impl Redis {
             Account::Own.create_folder(&path)?;
             stop_leftover(&path, &log)?;
             let password = Some(Uuid::new_v4().simple().to_string());
-            Self::start(RedisFolder { path, log, password, is_temporary: false, has_tls: false })
+            let folder = RedisFolder { path, log, password, is_temporary: false, has_tls: false };
+            Self::start(folder, Vec::new())
         })
         .await
     }
@@ -200,7 +201,7 @@ impl Redis {
         self.running.server().signal_all(Signal::CONT)
     }
 
-    fn start(folder: RedisFolder) -> Result<Self, Error> {
+    fn start(folder: RedisFolder, environment: Vec<(String, String)>) -> Result<Self, Error> {
         let mut attempt = 1;
         loop {
             let (signal, remove) =
@@ -208,8 +209,9 @@ impl Redis {
             let guardian = Guardian::start(signal, remove)?;
             let server = Mutex::new(Server::new("Redis", folder.log.clone(), guardian));
             let tls_port = if folder.has_tls { Some(port::free_port()?) } else { None };
+            let (folder, environment) = (folder.clone(), environment.clone());
             let running =
-                Running { folder: folder.clone(), port: port::free_port()?, tls_port, server };
+                Running { folder, port: port::free_port()?, tls_port, environment, server };
             match running.start() {
                 Err(Error::NotStarted { tail, .. })
                     if tail.contains("Address already in use") && attempt < PORT_ATTEMPTS =>
@@ -231,6 +233,7 @@ impl Running {
         self.write_settings(&settings)?;
         let mut command = Command::new(binary::redis()?);
         command.arg(settings).current_dir("/").env("LC_ALL", "C");
+        command.envs(self.environment.iter().cloned());
         let password = self.folder.password.as_deref();
         self.server().start(command, |pid| server_pid(self.port, password) == Some(pid))
     }

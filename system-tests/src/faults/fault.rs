@@ -35,6 +35,7 @@ pub(crate) enum Fault {
     RedisOutOfMemory,
     Retries,
     RaceWriters,
+    SetClock,
     Upgrade,
 }
 
@@ -74,6 +75,7 @@ impl Fault {
             Self::RedisOutOfMemory => "Redis out of memory",
             Self::Retries => "retries and cancels",
             Self::RaceWriters => "two writers, the same ids",
+            Self::SetClock => "set a clock",
             Self::Upgrade => "old and new side by side",
         }
     }

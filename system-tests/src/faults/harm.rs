@@ -1,5 +1,6 @@
 //! Doing each fault, holding it for a while, undoing it, and saying whether its effect was seen.
 
+mod clocks;
 mod links;
 mod postgres;
 mod projectors;
@@ -53,6 +54,7 @@ pub(super) async fn harm(stage: &Stage, fault: Fault, dice: &mut Dice) -> bool {
         Fault::MoreProjectors => projectors::more(stage, hold).await,
         Fault::Rebuild => projectors::rebuild(stage, dice).await,
         Fault::Retries => writers::retries(stage, hold).await,
+        Fault::SetClock => clocks::set(stage, dice, hold).await,
         Fault::RaceWriters => writers::race(stage, dice, hold).await,
     }
 }

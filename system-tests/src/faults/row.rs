@@ -150,11 +150,7 @@ const ROWS: [(u32, &str, Plan); 22] = [
     (12, "more projectors, a zombie", Plan::OneByOne(&[F::MoreProjectors, F::PauseProjector])),
     (13, "a rebuild, with kills", Plan::OneByOne(&[F::Rebuild])),
     (14, "Redis out of memory", Plan::OneByOne(&[F::RedisOutOfMemory])),
-    (
-        15,
-        "clock jumps",
-        Plan::NotTested("the services take no clock from outside, and libfaketime is not used"),
-    ),
+    (15, "clocks set by an hour or a day, ahead and back", Plan::OneByOne(&[F::SetClock])),
     (16, "retries: duplicate, delayed, hedged; cancels", Plan::OneByOne(&[F::Retries])),
     (17, "an event that cannot be decoded", Plan::DamagedLog(Damage::Unreadable)),
     (18, "an older backup of the log, rows edited or deleted", Plan::DamagedLog(Damage::Edited)),
@@ -191,8 +187,16 @@ impl Row {
             Plan::OneByOne([Fault::Upgrade]) if super::harm::old_binaries().is_none() => {
                 Some("COUNTERFOIL_OLD_BINARIES names no folder with older binaries")
             }
+            Plan::OneByOne([Fault::SetClock]) if !cfg!(target_os = "linux") => {
+                Some("clocks can be set on Linux only")
+            }
             Plan::OneByOne(_) | Plan::Together(_) | Plan::DamagedLog(_) => None,
         }
+    }
+
+    /// Whether clocks are set in it.
+    pub(crate) fn sets_clocks(&self) -> bool {
+        matches!(self.plan, Plan::OneByOne([Fault::SetClock]))
     }
 
     /// Every fault once, one after another: the shortest run that has them all.

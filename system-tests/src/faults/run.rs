@@ -16,6 +16,7 @@ use super::{
     tally::{Count, Inner},
 };
 use crate::{
+    clocks::Clocks,
     dice::Dice,
     history::{Answer, Call, Ending, History, Moment, Read, ReadAnswer},
     log,
@@ -43,6 +44,9 @@ const SHRINKS_WITHIN: Duration = Duration::from_secs(20);
 const HOLD_MOST: Duration = Duration::from_secs(20);
 /// What the clocks of services and clients may differ by: they count in milliseconds.
 const STALENESS_SLACK: Duration = Duration::from_millis(20);
+
+/// Where clocks are set, what they say of time proves nothing.
+const WRONG_CLOCKS: Duration = Duration::from_secs(2 * 86_400);
 
 /// Which run.
 #[derive(Debug, Clone, Copy)]
@@ -181,7 +185,7 @@ async fn run_under_faults(order: Order) -> Ran {
         recoveries,
         footprints,
         accidents,
-        staleness_slack: STALENESS_SLACK,
+        staleness_slack: if order.row.sets_clocks() { WRONG_CLOCKS } else { STALENESS_SLACK },
     };
     let within = at_most(CONVERGES_WITHIN);
     let verdicts = judge_when_converged(&stage, &mut evidence, within).await;
@@ -203,7 +207,8 @@ async fn begin(order: Order, dice: &Dice) -> (Stage, Traffic, Option<tempfile::T
     let keeps = order.seed % 3 != 1 && matches!(order.row.number, 9 | 22);
     let folder = keeps.then(|| tempfile::tempdir().unwrap());
     let redis_folder = folder.as_ref().map(|folder| folder.path());
-    let system = System::start_linked(Size::doubled(shards), redis_folder).await;
+    let clocks = order.row.sets_clocks().then(|| Clocks::new().expect("a C compiler"));
+    let system = System::start_linked(Size::doubled(shards), redis_folder, clocks).await;
     let history = Arc::new(History::default());
     Traffic::prepare(&system.clients, &history).await;
     let traffic = Traffic::start(&system.clients, history.clone(), dice, (WRITERS, READERS));
