@@ -20,6 +20,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a fault of a link waits for something to be carried that it can harm.
 const REACHES_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long it may take until some write service appends.
+const APPENDS_WITHIN: Duration = Duration::from_secs(10);
 /// How long an append is made to wait: long enough for its writer to come back, and shorter than Postgres lets it wait.
 const WAITS_FOR: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(3);
@@ -102,8 +104,14 @@ pub(super) async fn lose_commit_reply(stage: &Stage, dice: &mut Dice, hold: Dura
 /// its commands: whatever it was then told, the append that still waits must not happen. Reached: one waited when it was cut off.
 pub(super) async fn cut_waiting_append(stage: &Stage, hold: Duration) -> bool {
     let (_postgres, _links) = (stage.postgres_turn.lock().await, stage.links_turn.lock().await);
-    let Ok((client, connection)) = tokio_postgres::connect(&stage.database_url, NoTls).await else {
-        return false;
+    let begun = Instant::now();
+    // Postgres and writers may still be coming back from something else.
+    let (client, connection) = loop {
+        match tokio_postgres::connect(&stage.database_url, NoTls).await {
+            Ok(connected) => break connected,
+            Err(_) if begun.elapsed() < APPENDS_WITHIN => sleep(LOOK_INTERVAL).await,
+            Err(_) => return false,
+        }
     };
     let holding = async move {
         // Reading goes on meanwhile.
@@ -111,7 +119,7 @@ pub(super) async fn cut_waiting_append(stage: &Stage, hold: Duration) -> bool {
         if client.batch_execute(lock).await.is_err() {
             return false;
         }
-        let waiting = timeout(REACHES_WITHIN, waiting_writer(stage)).await;
+        let waiting = timeout(APPENDS_WITHIN, waiting_writer(stage)).await;
         if let Ok(number) = waiting {
             stage.links.writer_postgres[number].reset();
             sleep(hold.clamp(*WAITS_FOR.start(), *WAITS_FOR.end())).await;
