@@ -35,7 +35,7 @@ rows_of() {
     handler-dropped-with-its-client) echo 4 16 ;;
     missing-key-read-as-zero) echo 10 ;;
     no-compare-and-set) echo 12 4 ;;
-    not-found-from-a-stale-cache) echo 1 16 ;;
+    not-found-from-a-stale-cache) echo 21 16 1 ;;
     on-conflict-do-nothing) echo 21 16 ;;
     positions-compared-without-hashes) echo 18 ;;
     request-ids-in-a-second-transaction) echo 7 1 ;;
