@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use service_kit::clock::Clock;
 use tokio::time::{Instant, sleep};
 
 use super::Stage;
@@ -85,7 +86,7 @@ fn since_1970(seconds: u64) -> SystemTime {
 /// Whether a time that was just told is wrong by so many seconds.
 fn is_off_by(told: SystemTime, seconds: i64) -> bool {
     let by = Duration::from_secs(seconds.unsigned_abs());
-    let now = SystemTime::now();
+    let now = Clock::system().now();
     let right = if seconds < 0 { now - by } else { now + by };
     let error = told.duration_since(right).unwrap_or_else(|behind| behind.duration());
     error < NEARLY
