@@ -1,6 +1,6 @@
 //! What a command is answered with.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use access::Reach;
 use event_store::{RecordedEvent, writer::StoredSide};
@@ -69,11 +69,8 @@ pub enum CommandError {
     #[error("this request_id belongs to another command")]
     RequestIdReused,
     /// Too many commands are waiting.
-    #[error("too many commands are waiting")]
-    Overloaded,
-    /// This caller has more commands waiting than its share.
-    #[error("this caller has more commands waiting than its share")]
-    OverShare,
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
     /// The service is about to end.
     #[error("the service is shutting down")]
     ShuttingDown,
@@ -98,6 +95,19 @@ pub enum CommandError {
     /// The log contradicts itself; writing has stopped.
     #[error("the log contradicts itself, and writing has stopped: {0}")]
     LedgerCorrupt(String),
+}
+
+const OVERLOADED: &str = "too many commands are waiting";
+const OVER_SHARE: &str = "this caller has more commands waiting than its share";
+
+/// There is no place for a command to wait in.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}", if *.is_own_fault { OVER_SHARE } else { OVERLOADED })]
+pub struct NoPlace {
+    /// Whether others would have got one.
+    pub is_own_fault: bool,
+    /// When to ask again.
+    pub retry_after: Duration,
 }
 
 impl Applied {

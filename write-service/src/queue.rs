@@ -2,6 +2,7 @@
 //! mark of who has it.
 
 mod arrivals;
+mod patience;
 mod places;
 
 use std::sync::{
@@ -21,7 +22,7 @@ pub(crate) use self::{
     arrivals::Arrivals,
     places::{Party, Places},
 };
-use crate::answer::{Answer, CommandError};
+use crate::answer::{Answer, CommandError, NoPlace};
 
 /// Most commands of one call.
 pub(crate) const CALL_COMMANDS_MAX: usize = 1_000;
@@ -195,8 +196,8 @@ impl CommandQueue {
     /// Places for so many commands, at once or not at all.
     ///
     /// # Errors
-    /// [`CommandError::Overloaded`], [`CommandError::OverShare`].
-    pub(crate) fn places(&self, party: Party, commands: usize) -> Result<Places, CommandError> {
+    /// [`NoPlace`].
+    pub(crate) fn places(&self, party: Party, commands: usize) -> Result<Places, NoPlace> {
         self.hall.take(party, commands)
     }
 
@@ -227,7 +228,10 @@ impl CommandQueue {
             place: Some(place.into()),
         };
         self.sender.try_send(ticket).map_err(|full| match full {
-            mpsc::error::TrySendError::Full(_) => CommandError::Overloaded,
+            mpsc::error::TrySendError::Full(_) => CommandError::NoPlace(NoPlace {
+                is_own_fault: false,
+                retry_after: patience::SHORTEST,
+            }),
             mpsc::error::TrySendError::Closed(_) => CommandError::ShuttingDown,
         })?;
         Ok(Outstanding { answer, guard: AbandonOnDrop(claim) })

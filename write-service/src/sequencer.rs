@@ -45,7 +45,6 @@ use self::{
     permission::Asked,
     recovery::{Condition, Stop},
     settle::Trouble,
-    turns::CONTENDED_BATCH_FACTOR,
 };
 use crate::{
     answer::CommandError,
@@ -71,8 +70,7 @@ impl Limits {
         const ACCOUNTS_PER_COMMAND: usize = 2;
         const GENERATIONS: usize = 2;
         const MARGIN: usize = 2;
-        let batches = self.batches_under_way_max.max(CONTENDED_BATCH_FACTOR);
-        let under_way = (self.batch_commands_max + CALL_COMMANDS_MAX) * batches;
+        let under_way = (self.batch_commands_max + CALL_COMMANDS_MAX) * self.batches_under_way_max;
         let loaded = 2 * (load::COMMANDS_MAX + CALL_COMMANDS_MAX);
         ACCOUNTS_PER_COMMAND * GENERATIONS * MARGIN * (under_way + loaded)
     }
@@ -144,7 +142,8 @@ pub(crate) struct Sequencer {
     epoch: u64,
     suspicious_until: Option<Instant>,
     contended_until: Option<Instant>,
-    has_turn: bool,
+    /// Until when this instance may send batches, if it has its turn among others.
+    turn_until: Option<Instant>,
     contradictions: u32,
     /// Times that lost answers were looked for since a batch was stored.
     resolved_in_a_row: u32,
@@ -196,7 +195,7 @@ impl Sequencer {
             epoch: 0,
             suspicious_until: None,
             contended_until: None,
-            has_turn: false,
+            turn_until: None,
             contradictions: 0,
             resolved_in_a_row: 0,
             connected_at: None,
@@ -224,18 +223,15 @@ impl Sequencer {
     /// Decides and appends, until there is trouble and everything under way has ended.
     async fn work(&mut self) -> Result<(), Stop> {
         loop {
-            if self.has_turn && self.under_way.is_empty() {
-                self.end_turn().await;
-            }
+            self.end_turn().await;
             if self.trouble.is_none() {
                 self.fill().await;
             }
             if self.trouble.is_some() && self.under_way.is_empty() {
                 return Ok(());
             }
-            let may_take = self.trouble.is_none()
-                && self.ready.is_empty()
-                && self.under_way.len() < self.batches_under_way_max();
+            let may_take =
+                self.trouble.is_none() && self.ready.is_empty() && self.has_place_under_way();
             tokio::select! {
                 biased;
                 Some((batch, result)) = self.under_way.next(), if !self.under_way.is_empty() => {
@@ -276,14 +272,14 @@ impl Sequencer {
 
     /// Sends batches while there are commands and places.
     async fn fill(&mut self) {
-        while self.under_way.len() < self.batches_under_way_max() && self.trouble.is_none() {
+        while self.has_place_under_way() && self.trouble.is_none() {
             let freed = self.lanes.take_freed();
             self.return_to_ready(freed);
             self.take_from_queue();
             if self.ready.is_empty() {
                 break;
             }
-            if self.is_contended() && !self.has_turn {
+            if self.needs_turn() {
                 self.take_turn().await;
                 if self.trouble.is_some() {
                     return;
@@ -306,7 +302,7 @@ impl Sequencer {
 
     fn take_from_queue(&mut self) {
         let ready: usize = self.ready.iter().map(|pending| pending.ticket.commands()).sum();
-        let wanted = self.batch_commands_max().saturating_sub(ready);
+        let wanted = self.limits.batch_commands_max.saturating_sub(ready);
         for ticket in self.queue.take(wanted) {
             self.receive(ticket);
         }
@@ -355,7 +351,7 @@ impl Sequencer {
     /// Decides what is ready until the batch is full. What cannot be decided yet is set aside.
     fn decide_batch(&mut self, shards: ShardCount) -> Batch {
         let mut batch = Batch::default();
-        while batch.len() < self.batch_commands_max() {
+        while batch.len() < self.limits.batch_commands_max {
             let Some(pending) = self.ready.pop_front() else { break };
             let pending = match self.authorise(pending, shards) {
                 Asked::Permitted(pending) => pending,

@@ -89,8 +89,9 @@ impl Writer {
             kinds.iter().zip(&commands).map(|(kind, command)| Call::begin(kind.rpc, Some(command)));
         let calls: Vec<Call> = calls.collect();
         let places = self.queue.places(sent.origin.party, commands.len());
-        let submitted =
-            places.and_then(|places| self.submit(Work::Atomic(commands), sent.origin, places));
+        let submitted = places
+            .map_err(Into::into)
+            .and_then(|places| self.submit(Work::Atomic(commands), sent.origin, places));
         let answer = match submitted {
             Ok(outstanding) => outstanding.answer(sent.deadline).await,
             Err(error) => Err(error),
@@ -133,10 +134,8 @@ impl Writer {
                 let call = Call::begin(kind.rpc, command.as_ref().ok());
                 let submitted = command.map(|command| {
                     let named = Named::of(&command);
-                    let place = places.take_one().ok_or(CommandError::Overloaded); // there is one for each
-                    let submitted = place.and_then(|place| {
-                        self.submit(Work::Command(command), origin.clone(), place)
-                    });
+                    let place = places.take_one().expect("one was taken for each");
+                    let submitted = self.submit(Work::Command(command), origin.clone(), place);
                     (named, submitted)
                 });
                 (kind, call, submitted)

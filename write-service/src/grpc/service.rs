@@ -89,7 +89,7 @@ impl Writer {
                         let submitted = self.submit(Work::Command(command), origin, places);
                         answer_one(submitted, &named, deadline).await
                     }
-                    Err(refusal) => Err(named.status(&refusal)),
+                    Err(refusal) => Err(named.status(&refusal.into())),
                 }
             }
             Err(refused) => Err(refused),

@@ -8,10 +8,8 @@ use service_kit::error_details::{Applied, ErrorStatus};
 use tonic::Code;
 
 use super::request::Invalid;
-use crate::answer::CommandError;
+use crate::answer::{CommandError, NoPlace};
 
-/// A full queue is empty again in less.
-const OVERLOADED_RETRY: Duration = Duration::from_millis(50);
 /// Another instance answers at once.
 const SHUTTING_DOWN_RETRY: Duration = Duration::from_millis(100);
 /// A database that restarts is back in about so long.
@@ -46,7 +44,7 @@ pub(crate) fn error_status(
             ErrorStatus::new(Code::AlreadyExists, "REQUEST_ID_REUSED", text).applied(Applied::No)
         }
         CommandError::AccessDenied => denied(),
-        CommandError::Overloaded | CommandError::OverShare => no_place(error),
+        CommandError::NoPlace(refusal) => no_place(refusal),
         CommandError::ShuttingDown => shutting_down(),
         CommandError::DeadlineBeforeStart => {
             ErrorStatus::new(Code::DeadlineExceeded, "DEADLINE_BEFORE_START", text)
@@ -91,12 +89,11 @@ pub(crate) fn denied() -> ErrorStatus {
 }
 
 /// Too many commands are waiting, of all callers or of this one.
-pub(crate) fn no_place(error: &CommandError) -> ErrorStatus {
-    let is_own_fault = matches!(error, CommandError::OverShare);
-    let reason = if is_own_fault { "RATE_LIMITED" } else { "OVERLOADED" };
-    ErrorStatus::new(Code::ResourceExhausted, reason, error.to_string())
+pub(crate) fn no_place(refusal: &NoPlace) -> ErrorStatus {
+    let reason = if refusal.is_own_fault { "RATE_LIMITED" } else { "OVERLOADED" };
+    ErrorStatus::new(Code::ResourceExhausted, reason, refusal.to_string())
         .applied(Applied::No)
-        .retry_after(OVERLOADED_RETRY)
+        .retry_after(refusal.retry_after)
 }
 
 /// The service is about to end.

@@ -4,9 +4,11 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
     sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::Instant,
 };
 
-use crate::answer::CommandError;
+use super::patience::Patience;
+use crate::answer::NoPlace;
 
 /// The part of all places that is kept for callers who have less than their share.
 const KEPT_FOR_OTHERS: usize = 8;
@@ -34,26 +36,32 @@ pub(super) struct Hall {
     taken: Arc<Mutex<Taken>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Taken {
     all: usize,
     /// Of those who have any.
     by_party: HashMap<Party, usize>,
+    patience: Patience,
 }
 
 impl Hall {
     pub(super) fn new(places: usize) -> Self {
-        Self { places, taken: Arc::default() }
+        let patience = Patience::new(Instant::now());
+        let taken = Taken { all: 0, by_party: HashMap::new(), patience };
+        Self { places, taken: Arc::new(Mutex::new(taken)) }
     }
 
     /// So many places for one caller, at once or not at all. The last eighth is for those who have less than an equal
     /// share, with one share left for a caller who has not come yet; but where nobody waits, nobody is made to.
     ///
     /// # Errors
-    /// [`CommandError::Overloaded`], [`CommandError::OverShare`].
-    pub(super) fn take(&self, party: Party, count: usize) -> Result<Places, CommandError> {
+    /// [`NoPlace`].
+    pub(super) fn take(&self, party: Party, count: usize) -> Result<Places, NoPlace> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = (self.places - taken.all).checked_sub(count).ok_or(CommandError::Overloaded)?;
+        let Some(free) = (self.places - taken.all).checked_sub(count) else {
+            let retry_after = taken.patience.refuse(count, Instant::now());
+            return Err(NoPlace { is_own_fault: false, retry_after });
+        };
         let (taken_by_all, parties) = (taken.all, taken.by_party.len());
         let has = taken.by_party.entry(party).or_default();
         if taken_by_all > 0 && free < self.places / KEPT_FOR_OTHERS {
@@ -62,7 +70,8 @@ impl Hall {
                 if *has == 0 {
                     taken.by_party.remove(&party);
                 }
-                return Err(CommandError::OverShare);
+                let retry_after = taken.patience.refuse(count, Instant::now());
+                return Err(NoPlace { is_own_fault: true, retry_after });
             }
         }
         *has += count;
@@ -91,6 +100,7 @@ impl Drop for Places {
     fn drop(&mut self) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.all -= self.count;
+        taken.patience.serve(self.count);
         if let Some(has) = taken.by_party.get_mut(&self.party) {
             *has -= self.count;
             if *has == 0 {
@@ -113,10 +123,10 @@ mod tests {
         let hall = Hall::new(80);
         let greedy: Vec<_> = (0..200).map_while(|_| hall.take(party(1), 1).ok()).collect();
         assert_eq!(greedy.len(), 70);
-        assert!(matches!(hall.take(party(1), 1), Err(CommandError::OverShare)));
+        assert!(matches!(hall.take(party(1), 1), Err(NoPlace { is_own_fault: true, .. })));
         let others: Vec<_> =
             (2..=11).map(|port| hall.take(party(port), 1).expect("has none yet")).collect();
-        assert!(matches!(hall.take(party(12), 1), Err(CommandError::Overloaded)));
+        assert!(matches!(hall.take(party(12), 1), Err(NoPlace { is_own_fault: false, .. })));
         drop((greedy, others));
         drop(hall.take(party(1), 80).expect("nobody else is there"));
         assert!(hall.taken.lock().unwrap().by_party.is_empty(), "who has none is not remembered");
@@ -136,7 +146,7 @@ mod tests {
     fn places_are_taken_all_or_none_and_each_is_given_back_once() {
         let hall = Hall::new(5);
         let mut four = hall.take(party(1), 4).unwrap();
-        assert!(matches!(hall.take(party(1), 2), Err(CommandError::Overloaded)));
+        assert!(matches!(hall.take(party(1), 2), Err(NoPlace { is_own_fault: false, .. })));
         let one = four.take_one().unwrap();
         drop(four);
         assert_eq!(hall.taken.lock().unwrap().all, 1);

@@ -289,7 +289,7 @@ impl Sequencer {
     /// are refused, once an attempt has failed; those that were are told the truth or, in time, that it is not known.
     async fn reconnect(&mut self, mut unknown: Vec<Pending>) -> Result<(), Stop> {
         self.connections = None;
-        self.has_turn = false;
+        self.turn_until = None;
         self.take_back_set_aside();
         let tell_by = Instant::now() + self.limits.resolve_within;
         let mut pause = *RECONNECT_PAUSE.start();
