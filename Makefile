@@ -49,7 +49,7 @@ test-clients:
 faults:
 	scripts/setup.sh
 	cargo build -p cli -p write-service -p projector -p read-service -p system-tests
-	target/debug/faults --seeds $(SEEDS) --seconds $(SECONDS) $(if $(ROWS),--rows $(ROWS)) --report target/faults.md
+	target/debug/faults --seeds $(SEEDS) --seconds $(SECONDS) $(if $(ROWS),--rows $(ROWS)) $(if $(JOURNAL),--journal $(JOURNAL)) --report target/faults.md
 
 planted:
 	scripts/setup.sh

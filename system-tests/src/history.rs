@@ -115,6 +115,18 @@ impl Refused {
     }
 }
 
+impl Answer {
+    /// Whether it is of a request that nobody will ever accept.
+    pub(crate) fn is_invalid(&self) -> bool {
+        matches!(self, Self::NotApplied { code, .. } if code == "InvalidArgument")
+    }
+
+    /// Whether it asks for the same request again.
+    pub(crate) fn is_shed(&self) -> bool {
+        matches!(self, Self::NotApplied { .. }) && !self.is_invalid()
+    }
+}
+
 /// What a caller knows of a call in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending<'a> {
@@ -145,12 +157,8 @@ impl Call {
             }
         }
         // What is invalid was so in every attempt.
-        let invalid = |answer: &Answer| match answer {
-            Answer::NotApplied { code, .. } => code == "InvalidArgument",
-            _ => false,
-        };
         let unknown = |answer: &Answer| matches!(answer, Answer::Unknown { .. });
-        if answers().any(invalid) || !answers().any(unknown) {
+        if answers().any(Answer::is_invalid) || !answers().any(unknown) {
             return Ending::Nothing;
         }
         // These are of the state, which no attempt that is still under way can change back.

@@ -21,6 +21,8 @@ pub(crate) use convergence::Stored;
 pub(crate) use hygiene::NO_DETAILS;
 pub(crate) use liveness::{Footprint, Recovery};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     history::{Call, Moment, Read},
     log::Log,
@@ -31,7 +33,7 @@ use crate::{
 const TOLD_MAX: usize = 20;
 
 /// What is promised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Oracle {
     NoLoss,
     AtMostOnce,
@@ -80,7 +82,7 @@ impl Oracle {
 }
 
 /// What one oracle has to say.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     /// How many things were judged.
     pub(crate) judged: u64,

@@ -35,6 +35,10 @@ const FIRST_DEPOSIT: i64 = 10_000;
 /// More than a floating-point number can count one by one: whatever takes an amount for one changes this balance.
 const RICH_DEPOSIT: i64 = 90_000_000_000_000_001;
 
+/// Connections over which, and calls by which, everybody asks in the end for what is not known yet.
+const SETTLING_SENDERS: usize = 8;
+const SETTLING_CALLS: usize = 64;
+
 /// An account that nobody writes to once it is open.
 pub(crate) const QUIET_ACCOUNT: &str = "quiet";
 /// An account with very much money.
@@ -150,15 +154,18 @@ impl Traffic {
         }
         let mut settling = JoinSet::new();
         let until = self.history.now() + patience;
+        let senders = [(); SETTLING_SENDERS].map(|()| Sender::new(clients, self.history.clone()));
         for (number, mut call) in open.into_iter().enumerate() {
-            let sender = Sender::new(clients, self.history.clone());
+            let sender = senders[number % SETTLING_SENDERS].clone();
             settling.spawn(async move {
                 let patience = until.saturating_sub(sender.history.now());
                 sender.until_resolved(&mut call, number, patience).await;
                 sender.history.add(call);
             });
-            if settling.len() >= 16 {
-                settling.join_next().await;
+            if settling.len() >= SETTLING_CALLS
+                && let Some(settled) = settling.join_next().await
+            {
+                settled.unwrap();
             }
         }
         while let Some(settled) = settling.join_next().await {

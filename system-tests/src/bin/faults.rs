@@ -33,6 +33,10 @@ struct Arguments {
     /// Write the report to this file as well
     #[arg(long)]
     report: Option<PathBuf>,
+
+    /// Keep what each run found in this file, and go on from there the next time. Only runs of the same code belong together
+    #[arg(long)]
+    journal: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -54,16 +58,21 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let rows = match arguments.chosen() {
         Ok(rows) => rows,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(2);
-        }
+        Err(error) => return failed(&error),
     };
-    let mut report = Report::default();
+    let journal = arguments.journal.as_deref();
+    let mut report = match journal.map_or_else(|| Ok(Report::default()), Report::resume) {
+        Ok(report) => report,
+        Err(error) => return failed(&error.to_string()),
+    };
     let length = Duration::from_secs(arguments.seconds);
     for seed in arguments.seed..arguments.seed + arguments.seeds {
         for row in rows.iter().filter(|row| row.not_tested().is_none()) {
-            let ran = run(Order { row: *row, seed, length }).await;
+            let order = Order { row: *row, seed, length };
+            if report.has(&order) {
+                continue;
+            }
+            let ran = run(order).await;
             println!("{}", ran.summary());
             for finding in ran.findings() {
                 println!("  {finding}");
@@ -73,6 +82,9 @@ async fn main() -> ExitCode {
             }
             println!("  again: {}", ran.again());
             report.add(&ran);
+            if let Some(Err(error)) = journal.map(|file| report.save(file)) {
+                return failed(&error.to_string());
+            }
         }
     }
     let text = report.text(&rows);
@@ -80,8 +92,12 @@ async fn main() -> ExitCode {
     if let Some(file) = &arguments.report
         && let Err(error) = std::fs::write(file, &text)
     {
-        eprintln!("{}: {error}", file.display());
-        return ExitCode::from(2);
+        return failed(&format!("{}: {error}", file.display()));
     }
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn failed(error: &str) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::from(2)
 }

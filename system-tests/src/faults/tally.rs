@@ -5,11 +5,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::fault::Fault;
 use crate::{history::Moment, oracles::Recovery};
 
 /// How often a fault was injected, and how often its effect was seen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Count {
     pub(crate) injected: u64,
     pub(crate) reached: u64,

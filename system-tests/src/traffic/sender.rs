@@ -79,8 +79,8 @@ impl Sender {
         let begun = self.history.now();
         let mut writer = first;
         let open = |call: &Call| {
-            let shed = |attempt: &Attempt| matches!(attempt.answer, Answer::NotApplied { .. });
-            call.ending() == Ending::Unresolved || call.attempts.last().is_none_or(shed)
+            let last = call.attempts.last();
+            call.ending() == Ending::Unresolved || last.is_none_or(|last| last.answer.is_shed())
         };
         while open(call) && self.history.now() - begun < patience {
             call.attempts.push(self.attempt(call, writer, ATTEMPT_WITHIN).await);

@@ -47,6 +47,7 @@ impl Writer {
         let mut later: Vec<Call> = Vec::new();
         while !self.stop.load(Ordering::Relaxed) {
             let mut calls = self.send_something(&mut knowledge).await;
+            let unanswered = calls.iter().any(|call| call.ending() == Ending::Unresolved);
             for call in calls.drain(..) {
                 self.keep_or_settle(call, &mut later);
             }
@@ -55,7 +56,9 @@ impl Writer {
                 let call = self.send_again(call).await;
                 self.keep_or_settle(call, &mut later);
             }
-            let pause = self.dice.time(Duration::ZERO, Duration::from_millis(6));
+            // Whoever is not answered does not go on as if nothing were the matter.
+            let most = Duration::from_millis(if unanswered { 60 } else { 6 });
+            let pause = self.dice.time(Duration::ZERO, most);
             sleep(pause).await;
         }
         // What is decided needs no more asking; what is not is asked for until it is.
@@ -151,7 +154,7 @@ impl Writer {
             Ending::Unresolved => true,
             // Certain not to be applied: some callers try again, and some never do.
             Ending::Nothing => {
-                let shed = |attempt: &Attempt| matches!(attempt.answer, Answer::NotApplied { .. });
+                let shed = |attempt: &Attempt| attempt.answer.is_shed();
                 call.attempts.len() == 1 && call.attempts.iter().all(shed) && self.dice.percent(70)
             }
             Ending::Applied(_) | Ending::Refused(_) => {
