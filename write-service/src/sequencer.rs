@@ -361,20 +361,23 @@ impl Sequencer {
                 }
                 Asked::SetAside => continue,
             };
+            let mut tentative =
+                Tentative { shards, accounts: &mut self.accounts, heads: &self.tentative };
+            let missing = tentative.missing(&pending.ticket.work);
+            if !missing.is_empty() {
+                self.load(pending, missing);
+                continue;
+            }
+            if self.lanes.is_behind(pending.sequence, &pending.ticket) {
+                self.wait_behind(pending);
+                continue;
+            }
+            // Last of all: who has its request id waits for nobody who has not, or two could wait for each other.
             let Some(Pending { sequence, ticket, looked, held }) = self.admit(pending) else {
                 continue;
             };
             let mut tentative =
                 Tentative { shards, accounts: &mut self.accounts, heads: &self.tentative };
-            let missing = tentative.missing(&ticket.work);
-            if !missing.is_empty() {
-                self.load(Pending { sequence, ticket, looked, held }, missing);
-                continue;
-            }
-            if self.lanes.is_behind(sequence, &ticket) {
-                self.wait_behind(Pending { sequence, ticket, looked, held });
-                continue;
-            }
             match batch.decide(sequence, ticket, &mut tentative) {
                 Decided::InBatch => {}
                 Decided::Abandoned(ticket) => self.release(ticket.request_id()),

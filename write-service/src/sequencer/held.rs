@@ -17,6 +17,8 @@ pub(super) enum Looked {
     Wanted,
     /// It was not in the log when it was asked for, and nothing was missed since: the same epoch.
     Absent { epoch: u64 },
+    /// It was not, but then it was not held yet, and a twin may have come and gone since.
+    AbsentBefore,
 }
 
 /// A request id that is held here.
@@ -49,6 +51,9 @@ impl Sequencer {
             }
             self.held.insert(request_id, Held::default());
             pending.held = true;
+            if matches!(pending.looked, Looked::Absent { .. }) {
+                pending.looked = Looked::AbsentBefore;
+            }
         }
         let met = self.held.get_mut(&request_id).is_some_and(|held| mem::take(&mut held.met));
         let suspicious = self.suspicious_until.is_some_and(|until| Instant::now() < until);

@@ -1,6 +1,6 @@
 //! Who may do what: every method, every kind of caller. What must stay hidden is in `hiding`, what is kept in `kept`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use dev_credentials::claims;
 use prost::Message;
@@ -226,6 +226,37 @@ async fn commands_in_one_batch_or_stream_are_judged_as_accounts_come_to_be() {
         }
         log.judge().await;
     }
+}
+
+/// The accounts of whoever has not all rights are loaded before anything else, while those behind go on.
+#[tokio::test]
+async fn request_ids_that_cross_between_two_streams_wait_for_each_other_never() {
+    let log = Log::create(1).await;
+    let proxy = Proxy::start(&log.url).await;
+    let (url, identity) = (proxy.url.clone(), log.identity);
+    let service = Guarded::start(&Log { url, identity }).await;
+    let operator = service.operator().await;
+    operator.done(open_for("a", "acme")).await;
+    operator.done(open_for("b", "acme")).await;
+    let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
+    let [one, other] = [service.owner("acme").await, service.owner("acme").await];
+    proxy.keep_reads();
+    let calls = vec![transfer("a", "unknown", 1).with_id(first), deposit("a", 1).with_id(second)];
+    let loading = one.stream(calls);
+    let crossing = async {
+        proxy.until_kept(1).await;
+        let calls = vec![deposit("b", 1).with_id(second), deposit("b", 1).with_id(first)];
+        let waiting = async {
+            tokio::time::sleep(Duration::from_millis(200)).await; // until those are in work
+            proxy.give_reads();
+        };
+        tokio::join!(other.stream(calls), waiting).0
+    };
+    let (loading, crossing) = tokio::join!(loading, crossing);
+    let answers: Vec<_> = loading.unwrap().into_iter().chain(crossing.unwrap()).collect();
+    let applied = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!((answers.len(), applied), (4, 2), "each id is applied once: {answers:?}");
+    log.judge().await;
 }
 
 #[tokio::test]
