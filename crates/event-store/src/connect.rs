@@ -65,7 +65,10 @@ impl Purpose {
                 "-c role=counterfoil_writer -c synchronous_commit=on \
                  -c default_transaction_isolation=read\\ committed {PLANS}"
             ),
-            Self::WriterRead => format!("-c role=counterfoil_writer {PLANS}"),
+            // What it finds is answered for, so it waits for what an append waits for.
+            Self::WriterRead => {
+                format!("-c role=counterfoil_writer -c synchronous_commit=on {PLANS}")
+            }
             Self::Read => format!("-c role=counterfoil_projector {PLANS}"),
             // The server would take one who lets it wait for one who is gone.
             Self::ReadSlowly => format!("{} -c tcp_user_timeout=0", Self::Read.options()),

@@ -62,6 +62,7 @@ pub struct WriterReads {
     log: LogReader,
     load_accounts: Statement,
     outcomes: Statement,
+    standbys_have_it: Statement,
 }
 
 impl WriterReads {
@@ -76,7 +77,8 @@ impl WriterReads {
         };
         let load_accounts = prepare(include_str!("../sql/load_accounts.sql")).await?;
         let outcomes = prepare(include_str!("../sql/outcomes.sql")).await?;
-        Ok(Self { log, load_accounts, outcomes })
+        let standbys_have_it = prepare(include_str!("../sql/standbys_have_it.sql")).await?;
+        Ok(Self { log, load_accounts, outcomes, standbys_have_it })
     }
 
     /// The log as everybody reads it.
@@ -110,7 +112,8 @@ impl WriterReads {
         Ok((head, accounts.collect::<Result<_, Error>>()?))
     }
 
-    /// The head, and which of the commands are in the log. The head was read first: what is not found was not there at it.
+    /// The head, and which of the commands are in the log, as durable as an append that was answered. The head was read
+    /// first: what is not found was not there at it.
     ///
     /// # Errors
     /// When the database fails or a row cannot be understood.
@@ -126,6 +129,10 @@ impl WriterReads {
             self.log.head(shard),
             self.log.query("look commands up", &self.outcomes, &parameters),
         )?;
+        if !rows.is_empty() {
+            let wait = self.log.query("wait for the standbys", &self.standbys_have_it, &[]);
+            wait.await?;
+        }
         let mut outcomes = HashMap::with_capacity(rows.len());
         let mut events = Vec::with_capacity(rows.len());
         for row in &rows {

@@ -44,11 +44,10 @@ impl Address {
         let name = format!("{APPEND_NAME_PREFIX}{}", self.instance);
         control.end_connections(&name, END_PATIENCE).await?;
         let appender = Appender::connect(&self.database_url, &name).await?;
-        let reads = WriterReads::connect(
-            &self.database_url,
-            &format!("counterfoil-load/{}", self.instance),
-        )
-        .await?;
+        // One that waits for a standby in vain would stay, and the next attempt bring another.
+        let name = format!("counterfoil-load/{}", self.instance);
+        control.end_connections(&name, END_PATIENCE).await?;
+        let reads = WriterReads::connect(&self.database_url, &name).await?;
         let identity = reads.log().identity().await?;
         Ok(Connections { appender, reads: Arc::new(reads), control, identity })
     }

@@ -259,3 +259,28 @@ async fn work_until(killed: &Cell<bool>, log: &Log, history: &History) {
         service.stop().await;
     }
 }
+
+/// A commit that waits for its standby becomes visible when the process that waits is ended, and the standby may not have it.
+#[tokio::test]
+async fn what_no_standby_has_is_not_acknowledged_because_it_is_found() {
+    let postgres = Postgres::start_private().await.unwrap();
+    let log = Log::create_at(postgres.create_database().await.unwrap(), 1).await;
+    let (admin, service) =
+        tokio::join!(log.admin(), log.service_with(&["--resolve-within-ms", "300"]));
+    service.done(open("a")).await;
+    admin.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+    admin.run("SELECT pg_reload_conf()").await;
+    let call = deposit("a", 5);
+    let cut = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        until("the append waits", async || admin.number(waits).await == 1).await;
+        admin.cut("counterfoil-append").await;
+    };
+    let (unknown, ()) = tokio::join!(service.refused(call.clone()), cut);
+    assert_eq!((unknown.reason.as_str(), unknown.applied()), ("OUTCOME_UNKNOWN", "unknown"));
+    admin.run("ALTER SYSTEM RESET synchronous_standby_names").await;
+    admin.run("SELECT pg_reload_conf()").await;
+    service.until_serving(true).await;
+    assert!(service.done(call).await.write.replayed);
+    assert_eq!(log.judge().await.balance("a"), 5);
+}
