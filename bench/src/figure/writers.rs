@@ -11,6 +11,8 @@ use crate::{
 };
 
 const CALLERS: u32 = 256;
+/// So few that handing over the turn is what they wait for, if anything.
+const FEW_CALLERS: u32 = 16;
 const SHARDS: i16 = 4;
 
 /// Two write-services on one log, the load split evenly, beside one of them.
@@ -18,17 +20,26 @@ pub(super) async fn two(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> {
     let size = Size { writers: 2, ..Size::of(context.args.accounts) };
     let mut stage = Stage::start(context.servers, size).await?;
     stage.deposit_on_every_account().await?;
-    let (mut both, mut one) = (Vec::new(), Vec::new());
-    for _ in 0..context.args.rounds() {
-        let addrs = stage.write_addrs();
-        both.push(write_rate(context.args, &mut stage, addrs).await?);
-        let addrs = vec![stage.write_addr()];
-        one.push(write_rate(context.args, &mut stage, addrs).await?);
+    let mut rows = Vec::new();
+    for (callers, part) in [(CALLERS, None), (FEW_CALLERS, Some("few"))] {
+        let (mut both, mut one) = (Vec::new(), Vec::new());
+        for _ in 0..context.args.rounds() {
+            let addrs = stage.write_addrs();
+            both.push(write_rate_of(context.args, &mut stage, addrs, callers).await?);
+            let addrs = vec![stage.write_addr()];
+            one.push(write_rate_of(context.args, &mut stage, addrs, callers).await?);
+        }
+        let what = format!("deposit through two write-services, {callers}");
+        let both = Values::new(what, "/s", both);
+        let one = Values::new("through one of them", "/s", one);
+        let row = Row::beside("two_writers", both, one);
+        rows.push(match part {
+            Some(part) => row.part(part),
+            None => row,
+        });
     }
     stage.end(context.servers).await?;
-    let both = Values::new("deposit through two write-services, 256", "/s", both);
-    let one = Values::new("through one of them", "/s", one);
-    Ok(vec![Row::beside("two_writers", both, one)])
+    Ok(rows)
 }
 
 /// A log of four shards beside a log of one.
@@ -51,18 +62,27 @@ pub(super) async fn four_shards(context: &mut Context<'_>) -> anyhow::Result<Vec
     Ok(vec![Row::beside("four_shards", four, Values::new("1 shard", "/s", one))])
 }
 
-/// Deposits per second, with every balance checked afterwards.
+/// Deposits per second of 256 callers, with every balance checked afterwards.
 pub(super) async fn write_rate(
     args: &BenchArgs,
     stage: &mut Stage,
     addrs: Vec<String>,
 ) -> anyhow::Result<f64> {
+    write_rate_of(args, stage, addrs, CALLERS).await
+}
+
+async fn write_rate_of(
+    args: &BenchArgs,
+    stage: &mut Stage,
+    addrs: Vec<String>,
+    callers: u32,
+) -> anyhow::Result<f64> {
     let work = Work::Deposit { addrs, first: 0, accounts: stage.size.accounts, watch: None };
-    let pace = Pace::Closed { callers: CALLERS };
+    let pace = Pace::Closed { callers };
     let job = Job { work, pace, warm_up: warm_up(args), time: args.time() };
     let result = generate(&job).await?;
     stage.acknowledge(&result);
     stage.check_balances().await?;
-    eprintln!("deposit  {CALLERS} callers  {:9.0}/s", result.rate());
+    eprintln!("deposit  {callers} callers  {:9.0}/s", result.rate());
     Ok(result.rate())
 }
