@@ -8,6 +8,7 @@ mod peers;
 mod read_model;
 mod states;
 mod strays;
+mod structure;
 
 use std::{fs, path::PathBuf};
 
@@ -64,10 +65,12 @@ impl Verify {
         let log = log.map_err(Failure::other)?;
         let identity = log.identity().await.map_err(Failure::other)?;
         let mut findings = Findings::default();
+        let mut ends = Vec::new();
         for shard in identity.shards.shards() {
-            chain::verify(&log, &identity, shard, &mut findings).await?;
+            ends.push((shard, chain::verify(&log, &identity, shard, &mut findings).await?));
         }
         strays::verify(&log, &identity, &mut findings).await?;
+        structure::verify(&log, &identity, &ends, &mut findings).await?;
         if let Some((anchor, key)) = &anchor {
             anchor::verify(&log, &identity, anchor, &mut findings).await?;
             let whose = match self.public_key {

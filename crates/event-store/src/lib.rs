@@ -32,7 +32,7 @@ pub use details::BatchExtent;
 pub use doorbell::{Bell, Doorbell};
 pub use error::Error;
 pub use fence::Control;
-pub use forensics::{Claim, Stray};
+pub use forensics::{Claim, Crowd, Misfit, Stray};
 pub use log_copy::LogCopy;
 pub use migrate::{migrate, start_new_incarnation};
 pub use reader::{AccountRecord, LogReader, OpenedAccount, RecordedBatch};

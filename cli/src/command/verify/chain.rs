@@ -1,7 +1,7 @@
 //! One shard of the log, from its beginning to its head.
 
 use event_store::{ChainLink, Error, LogIdentity, LogReader, RecordedBatch, RecordedEvent};
-use ledger::{Event, Position, Shard};
+use ledger::{AccountId, Event, Position, Shard, ShardCount};
 
 use super::{findings::Findings, peers, states::States};
 use crate::failure::Failure;
@@ -11,16 +11,18 @@ const PAGE_EVENTS_MAX: usize = 2000;
 /// How many rows of a broken batch are looked at one by one.
 const BROKEN_ROWS_MAX: i64 = 10_000;
 
-/// Reads a shard and checks everything that can be recomputed.
+/// Reads a shard, checks everything that can be recomputed, and says where the shard ends.
 pub(super) async fn verify(
     log: &LogReader,
     identity: &LogIdentity,
     shard: Shard,
     findings: &mut Findings,
-) -> Result<(), Failure> {
+) -> Result<Position, Failure> {
     let mut walk = Walk {
         log,
         shard,
+        shards: identity.shards,
+        misplaced: Misplaced::default(),
         link: identity.genesis(shard),
         accounts: Some(0),
         states: States::default(),
@@ -29,7 +31,7 @@ pub(super) async fn verify(
     let mut page = PAGE_EVENTS_MAX;
     loop {
         match log.read_after(shard, &walk.link, page).await {
-            Ok(batches) if batches.is_empty() => return Ok(()),
+            Ok(batches) if batches.is_empty() => break,
             Ok(batches) => {
                 walk.take(&batches).await?;
                 page = (page * 2).min(PAGE_EVENTS_MAX);
@@ -41,11 +43,13 @@ pub(super) async fn verify(
                 let position = position.max(walk.link.position.plus(1));
                 walk.findings.add(shard, format!("from position {position}"), finding);
                 if !walk.step_over().await? {
-                    return Ok(());
+                    break;
                 }
             }
         }
     }
+    walk.note_misplaced();
+    Ok(walk.link.position)
 }
 
 /// What is wrong, and where; other errors are the way to the log, and nothing of it.
@@ -62,12 +66,22 @@ fn finding_of(error: Error) -> Result<(Position, String), Failure> {
 struct Walk<'a> {
     log: &'a LogReader,
     shard: Shard,
+    shards: ShardCount,
+    misplaced: Misplaced,
     /// The last batch that was passed.
     link: ChainLink,
     /// Accounts opened so far; unknown after a batch that was stepped over.
     accounts: Option<i32>,
     states: States,
     findings: &'a mut Findings,
+}
+
+/// Accounts that the log's number of shards puts into other shards. If that number was edited, most are: they are counted, not named.
+#[derive(Default)]
+struct Misplaced {
+    count: u64,
+    /// The row of the first, the account, and where it belongs.
+    first: Option<(Position, AccountId, Shard)>,
 }
 
 impl Walk<'_> {
@@ -100,6 +114,7 @@ impl Walk<'_> {
             }
         }
         for event in events {
+            self.check_place(event);
             if let Err(what) = self.states.check(event) {
                 let account = self.account_name(event).await;
                 self.findings.add(self.shard, format!("row {} ({account})", event.position), what);
@@ -109,6 +124,27 @@ impl Walk<'_> {
         self.findings
             .looked_at("events of the log", u64::try_from(events.len()).unwrap_or(u64::MAX));
         peers::verify(self.log, events, self.findings).await
+    }
+
+    fn check_place(&mut self, event: &RecordedEvent) {
+        let Event::AccountOpened { opening, .. } = &event.event else { return };
+        let belongs = opening.account_id.shard(self.shards);
+        if belongs != self.shard {
+            self.misplaced.count += 1;
+            let first = || (event.position, opening.account_id.clone(), belongs);
+            self.misplaced.first.get_or_insert_with(first);
+        }
+    }
+
+    fn note_misplaced(&mut self) {
+        let Some((position, account, belongs)) = self.misplaced.first.take() else { return };
+        let Misplaced { count, .. } = self.misplaced;
+        let what = format!(
+            "{count} accounts of this shard, this one first, do not belong here: in a log of {} shards this one is of shard \
+             {belongs}. The number of shards in `incarnations` was edited, or they were opened by something else",
+            self.shards.get()
+        );
+        self.findings.add(self.shard, format!("row {position} (account {account})"), what);
     }
 
     /// Accounts are numbered without a hole, and each batch says how many there are.

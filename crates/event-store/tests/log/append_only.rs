@@ -49,6 +49,7 @@ async fn a_trigger_that_is_off_or_gone_is_noticed() {
     for less in [
         "BEFORE UPDATE OR DELETE ON counterfoil.batches FOR EACH STATEMENT",
         "BEFORE UPDATE OR DELETE OR TRUNCATE ON counterfoil.batches FOR EACH STATEMENT WHEN (false)",
+        "BEFORE UPDATE OF shard OR DELETE OR TRUNCATE ON counterfoil.batches FOR EACH STATEMENT",
     ] {
         log.run(&format!(
             "CREATE OR REPLACE TRIGGER batches_append_only {less} EXECUTE FUNCTION counterfoil.refuse_change()"

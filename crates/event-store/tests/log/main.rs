@@ -3,6 +3,7 @@
 
 mod append_only;
 mod logins;
+mod structure;
 mod support;
 mod tls;
 
