@@ -64,6 +64,8 @@ pub struct Mismatch {
 pub struct Findings {
     /// Values compared.
     pub checked: u64,
+    /// How much was read for that, in rows of the log and values of Redis: what comparing has cost.
+    pub read: u64,
     /// How many were wrong.
     pub count: u64,
     /// The first of the wrong ones.
@@ -73,6 +75,7 @@ pub struct Findings {
 impl Findings {
     fn add(&mut self, other: Self) {
         self.checked += other.checked;
+        self.read += other.read;
         self.count += other.count;
         let room = NAMED_MAX.saturating_sub(self.mismatches.len());
         self.mismatches.extend(other.mismatches.into_iter().take(room));
@@ -84,6 +87,7 @@ impl Mismatch {
     pub(crate) fn repair(&self) -> Repair {
         let replacement = match &self.place {
             Place::Member { .. } => Replacement::Member { present: self.right.is_some() },
+            Place::Stray { .. } | Place::WrongType { .. } => Replacement::Removed,
             Place::Text { .. } | Place::Field { .. } | Place::Range { .. } | Place::Hash { .. } => {
                 Replacement::Value { wrong: self.wrong.clone(), right: self.right.clone() }
             }
@@ -144,6 +148,7 @@ impl Target {
         let mut findings = Findings::default();
         for ((place, found), right) in places.iter().zip(found).zip(right) {
             findings.checked += 1;
+            findings.read += 1;
             if found != right {
                 findings.count += 1;
                 let both = (found.as_deref(), right.as_deref());

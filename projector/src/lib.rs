@@ -12,6 +12,7 @@
 mod bell;
 mod build;
 mod config;
+mod contradiction;
 mod error;
 mod head;
 mod inspect;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     build::Build,
+    contradiction::give_up_what_is_wrong,
     error::Stop,
     janitor::Errand,
     lifecycle::{self, Role},
@@ -23,17 +24,35 @@ pub(crate) async fn load(
     projector: &mut ShardProjector,
     identity: LogIdentity,
 ) -> Result<Known, Stop> {
+    let (shared, shard) = (projector.shared.clone(), projector.shard);
+    let log = shared.tail.reader().await?;
+    let statuses = try_join_all(View::ALL.map(|view| shared.writer.status(view, shard))).await?;
+    let give_up = || give_up_what_is_wrong(&shared, &log, &identity, shard, &statuses);
+    // Before the wish is fulfilled, and with that forgotten.
+    let is_asked_for = statuses.iter().any(|status| status.rebuild_requested);
+    if is_asked_for && give_up().await? {
+        return Err(Stop::Conflict); // what was read is no longer true
+    }
+    match load_from(projector, identity, &log, &statuses).await {
+        Err(Stop::Corrupt { .. }) if give_up().await? => Err(Stop::Conflict),
+        outcome => outcome,
+    }
+}
+
+async fn load_from(
+    projector: &mut ShardProjector,
+    identity: LogIdentity,
+    log: &LogReader,
+    statuses: &[ViewStatus],
+) -> Result<Known, Stop> {
     let loaded_at = Instant::now();
     let shared = projector.shared.clone();
-    let log = shared.tail.reader().await?;
-    let statuses =
-        try_join_all(View::ALL.map(|view| shared.writer.status(view, projector.shard))).await?;
     let mut groups = Vec::new();
     let mut builds: Vec<Build> = Vec::new();
     let head = log.head(projector.shard).await?.map_or(Position::ZERO, |head| head.link.position);
     let under_way = projector.builds.under_way();
     let mut is_postponed = false;
-    for status in &statuses {
+    for status in statuses {
         let of_view = projector.unusable.iter().filter(|(view, _)| *view == status.view);
         let unusable = of_view.map(|(_, generation)| *generation).collect();
         let grace = shared.config.retired_grace;
@@ -66,14 +85,14 @@ pub(crate) async fn load(
                 continue;
             }
             let track = track(projector, status.view, (role, known.generation), checkpoint).await?;
-            let link = link_of(&log, &identity, status.shard, &track.checkpoint).await?;
+            let link = link_of(log, &identity, status.shard, &track.checkpoint).await?;
             if !is_built {
                 groups.push(Group { link, tracks: vec![track], at_head: false });
                 continue;
             }
             if let Some(filling) = &filling {
                 // Values of a log that has gone back would never be written again.
-                link_of(&log, &identity, status.shard, &filling.farthest).await?;
+                link_of(log, &identity, status.shard, &filling.farthest).await?;
             }
             let new = || Build::new(shared.clone(), projector.shard, link);
             let place = builds.iter().position(|build| build.link() == link);
@@ -113,7 +132,8 @@ async fn begin(
     let Some(generation) = shared.writer.begin(status, &genesis).await? else {
         return Ok(None); // another projector was faster; the next look finds its generation
     };
-    if status.building.is_some() {
+    // What cannot be continued, and what a lost pointer named, nobody knows of any more.
+    if status.building.is_some() || status.visible.is_none() {
         _ = shared.errands.try_send(Errand::Orphans);
     }
     shared.metrics.generations_begun.get_or_create(&of_view(status.view, status.shard)).inc();

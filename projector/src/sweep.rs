@@ -14,12 +14,21 @@ use crate::{
     Shared,
     error::Stop,
     inspect::{Findings, Replay, Target, check_accounts, check_statements, check_strays},
+    janitor::Errand,
+    load::link_of,
     metrics::{of_kind, of_view},
 };
 
 /// How many times more events than accounts are compared per second: an event is one field of a page, an
 /// account several look-ups.
 const EVENTS_PER_ACCOUNT: f64 = 10.0;
+
+/// What is read to compare an account on average, in rows of the log and values of Redis. One that takes more of them,
+/// because its money has not moved for many events, counts as that many accounts.
+const READ_PER_ACCOUNT: f64 = 5.0;
+
+/// A step through the names of all keys is as much work for Redis as some accounts, whether or not it finds any of ours.
+const SCAN_STEP_ACCOUNTS: f64 = 1.0;
 
 /// How long to wait after a failure, and between two passes over a small log.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -37,23 +46,12 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
     loop {
         let known = identity.wait_for(Option::is_some).await.map(|identity| *identity);
         let Ok(Some(known)) = known else { return };
-        let mut pass = Pass {
-            shared: &shared,
-            identity: known,
-            per_second,
-            begun: Instant::now(),
-            spent: 0.0,
-            named: 0,
-        };
-        match pass.run().await {
-            Ok(()) => _ = shared.metrics.sweep_passes.inc(),
-            Err(Stop::Conflict) => {} // a generation came or went; the next pass looks again
-            Err(stop) => {
-                shared.background.give_up().await;
-                shared.metrics.errors.get_or_create(&of_kind("sweep")).inc();
-                let error = anyhow::Error::new(stop);
-                tracing::warn!(error = format!("{error:#}"), "the sweep fails; trying again");
-            }
+        let pace = Pace::begin(per_second);
+        let mut pass = Pass { shared: &shared, identity: known, pace, named: 0 };
+        if pass.run().await {
+            shared.metrics.sweep_passes.inc();
+            // Compared was what pointers name. If the janitor is busy, the next pass says so again.
+            _ = shared.errands.try_send(Errand::Orphans);
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -63,21 +61,65 @@ pub(crate) async fn sweep(shared: Arc<Shared>) {
 struct Pass<'a> {
     shared: &'a Shared,
     identity: LogIdentity,
-    per_second: f64,
-    begun: Instant,
-    /// Seconds that what was compared so far should have taken.
-    spent: f64,
+    pace: Pace,
     named: u64,
 }
 
+/// Keeps the sweep as slow as it was told to be.
+struct Pace {
+    accounts_per_second: f64,
+    step_begun: Instant,
+}
+
+impl Pace {
+    fn begin(accounts_per_second: f64) -> Self {
+        Self { accounts_per_second, step_begun: Instant::now() }
+    }
+
+    /// Waits until a step has taken as long as comparing so many accounts may be quick. Counted from the step's own
+    /// beginning: time that was lost, because the stores were slow or the process stood still, is not caught up with.
+    async fn rest(&mut self, accounts: f64) {
+        let due = self.step_begun + Duration::from_secs_f64(accounts / self.accounts_per_second);
+        tokio::time::sleep_until(due).await;
+        self.step_begun = Instant::now();
+    }
+}
+
 impl Pass<'_> {
-    async fn run(&mut self) -> Result<(), Stop> {
+    /// Compares every view on every shard, and says whether all of them could be. What is wrong with one of them keeps
+    /// none of the others from being compared.
+    async fn run(&mut self) -> bool {
+        let mut is_complete = true;
         for shard in self.identity.shards.shards() {
             for view in View::ALL {
-                self.compare(view, shard).await?;
+                match self.compare(view, shard).await {
+                    Ok(()) => {}
+                    // A generation came or went; the next pass looks again.
+                    Err(Stop::Conflict) => is_complete = false,
+                    Err(stop) => {
+                        is_complete = false;
+                        self.failed(view, shard, stop).await;
+                    }
+                }
             }
         }
-        Ok(())
+        is_complete
+    }
+
+    async fn failed(&self, view: View, shard: Shard, stop: Stop) {
+        if let Stop::Log(_) = stop {
+            self.shared.background.give_up().await;
+        }
+        self.shared.metrics.errors.get_or_create(&of_kind("sweep")).inc();
+        let error = anyhow::Error::new(stop);
+        tracing::warn!(
+            view.name = %view,
+            shard = shard.get(),
+            error = format!("{error:#}"),
+            "comparing with the log fails; going on with the next view"
+        );
+        // As often as the first, all the others may fail, when a store is away.
+        tokio::time::sleep(PAUSE).await;
     }
 
     /// Compares the visible generation of a view. One of another log, or a lost one, is the projection's business.
@@ -86,11 +128,15 @@ impl Pass<'_> {
         let Some(visible) = status.visible else { return Ok(()) };
         let same_log =
             |checkpoint: &read_model::Checkpoint| checkpoint.log_id == self.identity.log_id;
-        if !visible.checkpoint.as_ref().is_some_and(same_log) {
-            return Ok(());
+        let Some(checkpoint) = visible.checkpoint.filter(same_log) else { return Ok(()) };
+        let log = self.shared.background.reader().await?;
+        // Nor is one that the log contradicts: which of the two is right, is not for the sweep to say.
+        match link_of(&log, &self.identity, shard, &checkpoint).await {
+            Err(Stop::Corrupt { .. }) => return Err(Stop::Conflict),
+            outcome => _ = outcome?,
         }
         let target = Target::new(&self.shared.reader, view, shard, visible.generation);
-        let log = self.shared.background.reader().await?;
+        self.pace.rest(0.0).await; // what comes now is paced from here
         let mut after = None;
         loop {
             let chunk = match view {
@@ -101,8 +147,9 @@ impl Pass<'_> {
             let Some((last, findings)) = chunk else { break };
             let accounts =
                 f64::from(last.get().saturating_sub(after.map_or(0, ledger::AccountNumber::get)));
+            let worth = accounts.max(worth_in_accounts(&findings));
             self.handle(&target, findings).await?;
-            self.pace(accounts).await;
+            self.pace.rest(worth).await;
             after = Some(last);
         }
         let mut replay = Replay::begin(&self.identity, &target).await?;
@@ -111,15 +158,15 @@ impl Pass<'_> {
             let Some(findings) = replay.step(&log, &target).await? else { break };
             let events = u32::try_from(before.saturating_sub(replay.left())).unwrap_or(u32::MAX);
             self.handle(&target, findings).await?;
-            self.pace(f64::from(events) / EVENTS_PER_ACCOUNT).await;
+            self.pace.rest(f64::from(events) / EVENTS_PER_ACCOUNT).await;
         }
         let indexed = replay.into_indexed();
         let mut cursor = Some(ScanCursor::START);
         while let Some(at) = cursor {
             let (next, findings) = check_strays(&log, &target, &indexed, at).await?;
-            let keys = u32::try_from(findings.checked).unwrap_or(u32::MAX);
+            let worth = SCAN_STEP_ACCOUNTS + worth_in_accounts(&findings);
             self.handle(&target, findings).await?;
-            self.pace(f64::from(keys) / EVENTS_PER_ACCOUNT).await;
+            self.pace.rest(worth).await;
             cursor = next;
         }
         Ok(())
@@ -132,12 +179,14 @@ impl Pass<'_> {
         metrics.sweep_checked.get_or_create(&label).inc_by(findings.checked);
         metrics.sweep_mismatches.get_or_create(&label).inc_by(findings.count);
         for mismatch in &findings.mismatches {
-            let repaired = self.shared.writer.repair(&mismatch.repair()).await?;
+            let outcome = self.shared.writer.repair(&mismatch.repair()).await;
+            let cannot_be = matches!(outcome, Err(read_model::Error::WrongType { .. }));
+            let repaired = if cannot_be { false } else { outcome? };
             if repaired {
                 metrics.sweep_repaired.get_or_create(&label).inc();
-            } else if target.view == View::Totals {
-                // Folded on and on from a wrong value: only building them anew helps.
-                self.shared.writer.request_rebuild(target.view, target.shard).await?;
+            } else if target.view == View::Totals || cannot_be {
+                // Totals are folded on and on from a wrong value: only building them anew helps.
+                self.have_built_anew(target).await?;
             }
             self.named += 1;
             if self.named <= NAMED_MAX {
@@ -156,10 +205,39 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Waits until what was compared has taken as long as it may be quick.
-    async fn pace(&mut self, accounts: f64) {
-        self.spent += accounts / self.per_second;
-        let due = self.begun + Duration::from_secs_f64(self.spent);
-        tokio::time::sleep_until(due).await;
+    /// Unless that is being done: then a wish would only say that the log is to be believed, which is for an operator to say.
+    async fn have_built_anew(&self, target: &Target) -> Result<(), Stop> {
+        let (view, shard) = (target.view, target.shard);
+        if self.shared.writer.status(view, shard).await?.building.is_none() {
+            self.shared.writer.request_rebuild(view, shard).await?;
+        }
+        Ok(())
+    }
+}
+
+/// As how many accounts it counts what was read.
+fn worth_in_accounts(findings: &Findings) -> f64 {
+    f64::from(u32::try_from(findings.read).unwrap_or(u32::MAX)) / READ_PER_ACCOUNT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long a step is rested for that has taken `step`, in milliseconds.
+    async fn rested(pace: &mut Pace, step: u64, accounts: f64) -> u128 {
+        tokio::time::advance(Duration::from_millis(step)).await;
+        let before = Instant::now();
+        pace.rest(accounts).await;
+        before.elapsed().as_millis()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_that_the_sweep_was_held_up_is_not_made_up_for() {
+        let mut pace = Pace::begin(200.0);
+        assert_eq!(rested(&mut pace, 0, 100.0).await, 500);
+        assert_eq!(rested(&mut pace, 100, 100.0).await, 400);
+        assert_eq!(rested(&mut pace, 3_600_000, 100.0).await, 0, "it stood still for an hour");
+        assert_eq!(rested(&mut pace, 0, 100.0).await, 500);
     }
 }

@@ -108,7 +108,7 @@ pub enum Place {
         /// How many there are.
         length: usize,
     },
-    /// A member of a set.
+    /// A member of a set that is read in the order of its members, for which all must have the score 0.
     Member {
         /// The key of the set.
         key: String,
@@ -119,6 +119,20 @@ pub enum Place {
     Hash {
         /// The key of the hash.
         key: String,
+    },
+    /// A field of a hash or a member of a set under a name that nothing of ours has.
+    Stray {
+        /// The key of the hash or set.
+        key: String,
+        /// The field or member.
+        name: Vec<u8>,
+    },
+    /// A key as far as it is of another type than it should be; then it holds the name of that type.
+    WrongType {
+        /// The key.
+        key: String,
+        /// What it should be, as Redis names it.
+        right: &'static str,
     },
 }
 
@@ -202,7 +216,9 @@ impl Place {
             | Self::Field { key, .. }
             | Self::Range { key, .. }
             | Self::Member { key, .. }
-            | Self::Hash { key } => key,
+            | Self::Hash { key }
+            | Self::Stray { key, .. }
+            | Self::WrongType { key, .. } => key,
         }
     }
 }

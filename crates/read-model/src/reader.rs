@@ -13,7 +13,7 @@ pub use generation::{
     Name, Observed, ScanCursor, ScanPage, ScannedPair, StoredFields, StoredGeneration,
 };
 pub use statement::StatementPage;
-pub(crate) use status::view_status;
+pub(crate) use status::{BrokenPointers, view_status};
 pub use status::{GenerationStatus, ViewStatus};
 pub(crate) use subscribe::announcement;
 pub use subscribe::{CheckpointFeed, Published};
@@ -179,9 +179,11 @@ impl Reader {
     }
 
     async fn look_up_generation(&self, view: View, shard: Shard) -> Result<Generation, Error> {
-        let mut get = redis::cmd("GET");
+        // As the reads do: what is no string reads as nothing.
+        let mut get = redis::cmd("MGET");
         get.arg(self.keys.view(view, shard).visible());
-        let pointer: Bytes = self.connection.command("read the visible generation", &get).await?;
+        let (pointer,): (Bytes,) =
+            self.connection.command("read the visible generation", &get).await?;
         self.note_visible(view, shard, pointer.as_deref())
     }
 
@@ -208,13 +210,8 @@ fn pointer_generation(
     shard: Shard,
     pointer: Option<&[u8]>,
 ) -> Result<Generation, Error> {
-    let pointer = pointer.ok_or(Error::NotBuilt { view, shard })?;
-    let generation = std::str::from_utf8(pointer).ok().and_then(Generation::parse);
-    generation.ok_or_else(|| Error::Inconsistent {
-        view,
-        shard,
-        what: "malformed pointer at the visible generation".to_owned(),
-    })
+    // What is no pointer is as good as none: a projector forgets it, and builds the view anew.
+    pointer.and_then(Generation::of_pointer).ok_or(Error::NotBuilt { view, shard })
 }
 
 /// What a key holds, or nothing.

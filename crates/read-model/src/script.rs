@@ -28,6 +28,7 @@ script!(CLAIM, "claim.lua", false);
 script!(COMMIT, "commit.lua", false);
 script!(DROP, "drop.lua", false);
 script!(FILL, "fill.lua", false);
+script!(FORGET, "forget.lua", false);
 script!(OWNER, "owner.lua", true);
 script!(REPAIR, "repair.lua", false);
 script!(STATEMENT, "statement.lua", true);

@@ -69,6 +69,16 @@ impl Generation {
         self.0
     }
 
+    /// No generation that was ever begun comes near this number, which is a time far away. A pointer at such a one was made
+    /// by hand, and nothing could come after it.
+    pub(crate) const NUMBER_LIMIT: i64 = 1 << 62;
+
+    /// Reads what a pointer holds. `None`: it cannot be a pointer.
+    pub(crate) fn of_pointer(pointer: &[u8]) -> Option<Self> {
+        let generation = std::str::from_utf8(pointer).ok().and_then(Self::parse);
+        generation.filter(|generation| generation.0 < Self::NUMBER_LIMIT)
+    }
+
     /// Reads the one spelling of a generation: no sign, no leading zeros.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let number: i64 = text.parse().ok()?;

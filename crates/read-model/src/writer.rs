@@ -19,7 +19,7 @@ use crate::{
     ViewStatus,
     connection::Connection,
     policy::PolicyCheck,
-    reader::{milliseconds, view_status},
+    reader::{BrokenPointers, milliseconds, view_status},
     script,
 };
 
@@ -103,12 +103,33 @@ impl Writer {
         Err(Error::OtherLog { owner: owner.log_id })
     }
 
-    /// How a view stands on a shard: all its generations and their checkpoints, at one moment.
+    /// How a view stands on a shard: all its generations and their checkpoints, at one moment. Pointers that cannot be any
+    /// are forgotten: what they pointed at is lost, as if they had been.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`], [`Error::Unavailable`].
+    /// [`Error::Unavailable`].
     pub async fn status(&self, view: View, shard: Shard) -> Result<ViewStatus, Error> {
-        view_status(&self.connection, &self.keys, view, shard).await
+        let (status, broken) = view_status(&self.connection, &self.keys, view, shard).await?;
+        let names = self.keys.view(view, shard);
+        let BrokenPointers { visible, building, retired } = broken;
+        let pointers =
+            [(names.visible(), visible), (names.building(), building), (names.retired(), retired)];
+        for (key, held) in pointers {
+            if let Some(held) = held
+                && self.forget(&key, &held).await?
+            {
+                let held = String::from_utf8_lossy(&held);
+                tracing::error!(key, %held, "a pointer that cannot be one is forgotten");
+            }
+        }
+        Ok(status)
+    }
+
+    /// Removes a key that still holds what it was seen to hold (`[]`: is still no string).
+    async fn forget(&self, key: &str, held: &[u8]) -> Result<bool, Error> {
+        let call = script::FORGET.on(&[key.to_owned()]).arg(held);
+        let forgotten: i64 = call.run("forget a key", &self.connection).await?;
+        Ok(forgotten == 1)
     }
 
     /// The totals of a generation and the checkpoint they belong to, in one step: they are folded on from

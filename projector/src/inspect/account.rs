@@ -59,7 +59,14 @@ pub(crate) async fn check_accounts(
             right.push(record.map(|_| Vec::new()));
         }
     }
-    Ok(Some((*last, target.compare(seen, &places, &observed.values, &right))))
+    let mut findings = target.compare(seen, &places, &observed.values, &right);
+    findings.read += rows(accounts.len() + records.len());
+    Ok(Some((*last, findings)))
+}
+
+/// Rows of the log that were read, as they are counted.
+pub(super) fn rows(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 fn view_of(record: &AccountRecord) -> AccountView {

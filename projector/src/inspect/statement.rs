@@ -8,12 +8,14 @@ use read_model::{Change, Place, StatementEntry, StatementHeader, oldest_kept};
 
 use super::{
     Findings, Target,
-    account::{next_accounts, records_at},
+    account::{next_accounts, records_at, rows},
 };
 use crate::{error::Stop, projection::statement_entry};
 
-/// Versions asked for at once on the way back to the last one that moved money.
-const STEP_VERSIONS: i64 = 64;
+/// Versions asked for at once on the way back to the last one that moved money, at first and at most: each step is
+/// twice the one before. Mostly it is the newest.
+const STEP_VERSIONS: i64 = 2;
+const STEP_VERSIONS_MAX: i64 = 64;
 
 /// Compares the statements' headers and newest entries of the next accounts after a number with the log.
 /// `None`: there are no more.
@@ -31,7 +33,7 @@ pub(crate) async fn check_statements(
         .collect();
     let (seen, observed) = target.observe(&places).await?;
     let records = records_at(log, target.shard, after, seen.position).await?;
-    let latest = latest_entries(log, target.shard, &records).await?;
+    let (latest, rows_read) = latest_entries(log, target.shard, &records).await?;
     let mut right = Vec::with_capacity(places.len());
     for (number, opened) in &accounts {
         let record = records.iter().find(|record| record.number == *number);
@@ -54,10 +56,12 @@ pub(crate) async fn check_statements(
             change.bytes()
         }));
     }
-    Ok(Some((*last, target.compare(seen, &places, &observed.values, &right))))
+    let mut findings = target.compare(seen, &places, &observed.values, &right);
+    findings.read += rows(accounts.len() + records.len()) + rows_read;
+    Ok(Some((*last, findings)))
 }
 
-/// The newest entry of each account at its record.
+/// The newest entry of each account at its record, and how many rows of the log were read to find them.
 ///
 /// Every entry changes the balance and nothing else does, so the last version whose balance differs from the
 /// one before is the entry.
@@ -65,17 +69,21 @@ async fn latest_entries(
     log: &LogReader,
     shard: Shard,
     records: &[AccountRecord],
-) -> Result<HashMap<AccountNumber, StatementEntry>, Stop> {
+) -> Result<(HashMap<AccountNumber, StatementEntry>, u64), Stop> {
+    let mut step = STEP_VERSIONS;
+    let mut rows_read = 0;
     let mut positions: Vec<Position> = Vec::new();
     let mut open: Vec<(AccountNumber, StreamVersion)> =
         records.iter().map(|record| (record.number, record.state.version)).collect();
     while !open.is_empty() {
         let wanted = open.iter().flat_map(|(number, version)| {
-            let first = version.get().saturating_sub(STEP_VERSIONS).max(1);
+            let first = version.get().saturating_sub(step).max(1);
             let versions = (first..=version.get()).filter_map(StreamVersion::new);
             versions.map(|version| (*number, version))
         });
         let states = log.states_at(shard, &wanted.collect::<Vec<_>>()).await?;
+        rows_read += rows(states.len());
+        step = (step * 2).min(STEP_VERSIONS_MAX);
         let states: HashMap<_, _> =
             states.iter().map(|state| ((state.number, state.state.version), state)).collect();
         let mut further = Vec::new();
@@ -90,7 +98,7 @@ async fn latest_entries(
     }
     let events = log.events_at(shard, &positions).await?;
     let entries = events.iter().filter_map(|event| Some((event.account, statement_entry(event)?)));
-    Ok(entries.collect())
+    Ok((entries.collect(), rows_read + rows(events.len())))
 }
 
 enum Found {

@@ -5,13 +5,19 @@
 use std::collections::HashSet;
 
 use event_store::LogReader;
-use ledger::{AccountId, AccountNumber, Event, OwnerId};
+use ledger::{AccountId, AccountNumber, Event, OwnerId, StreamVersion};
 use read_model::{
     Change, Name, Place, ScanCursor, StatementHeader, StoredFields, indexed_positions,
 };
 
 use super::{Findings, IndexedCounts, Target};
 use crate::{error::Stop, projection::statement_entry};
+
+/// What is read for every key beside what it holds: its type, and whether the log knows of it.
+const READ_PER_KEY: u64 = 2;
+
+/// All fields of a hash come at once, which costs as much as so many times fewer values that are looked up.
+const FIELDS_PER_READ: u64 = 8;
 
 /// Compares one step of a scan through a generation's keys with the log.
 pub(crate) async fn check_strays(
@@ -21,8 +27,9 @@ pub(crate) async fn check_strays(
     cursor: ScanCursor,
 ) -> Result<(Option<ScanCursor>, Findings), Stop> {
     let page = target.stored.scan(cursor).await?;
-    let mut findings = Findings::default();
+    let mut findings = check_types(target, &page.names).await?;
     for name in page.names {
+        findings.read += READ_PER_KEY;
         findings.add(match &name {
             Name::Account(id) | Name::Header(id) => check_account(log, target, &name, id).await?,
             Name::Owner(owner) => check_owner(log, target, owner).await?,
@@ -35,6 +42,19 @@ pub(crate) async fn check_strays(
         });
     }
     Ok((page.next, findings))
+}
+
+/// Keys that are of another type than ours. Whatever should be in their place is missing, and is put there when it is
+/// looked for next; until then whoever reads them fails.
+async fn check_types(target: &Target, names: &[Name]) -> Result<Findings, Stop> {
+    let keys = target.stored.keys();
+    let place = |name: &Name| Place::WrongType { key: name.key(keys), right: name.key_type() };
+    let ours = names.iter().filter(|name| !matches!(name, Name::Checkpoint | Name::Filling));
+    let places: Vec<_> = ours.map(place).collect();
+    let (seen, observed) = target.observe(&places).await?;
+    let mut findings = target.compare(seen, &places, &observed.values, &vec![None; places.len()]);
+    findings.checked = 0; // what they hold is counted
+    Ok(findings)
 }
 
 /// A value or header of an account that was never opened.
@@ -55,33 +75,43 @@ async fn check_account(
 async fn check_owner(log: &LogReader, target: &Target, owner: &OwnerId) -> Result<Findings, Stop> {
     let members = target.stored.members(owner).await?;
     let (seen, _) = target.observe(&[]).await?;
-    let ids: Vec<_> = members.iter().filter_map(|member| AccountId::new(member).ok()).collect();
+    let text = |member: &[u8]| std::str::from_utf8(member).ok().map(str::to_owned);
+    let ids = members.iter().filter_map(|member| AccountId::new(&text(member)?).ok());
+    let ids: Vec<_> = ids.collect();
     let opened = log.openings_by_id(target.shard, &ids).await?;
     let owned = opened.values().filter(|opened| opened.opening.owner_id.as_ref() == Some(owner));
     let owned: HashSet<_> = owned.map(|opened| opened.opening.account_id.as_str()).collect();
-    let right: Vec<_> =
-        members.iter().map(|member| owned.contains(member.as_str()).then(Vec::new)).collect();
+    let is_owned = |member: &[u8]| text(member).is_some_and(|id| owned.contains(id.as_str()));
+    let right: Vec<_> = members.iter().map(|member| is_owned(member).then(Vec::new)).collect();
     let key = target.stored.keys().owner(owner);
-    let place = |member| Place::Member { key: key.clone(), member };
+    let place = |member: Vec<u8>| match String::from_utf8(member) {
+        Ok(member) => Place::Member { key: key.clone(), member },
+        Err(name) => Place::Stray { key: key.clone(), name: name.into_bytes() },
+    };
     let places: Vec<_> = members.into_iter().map(place).collect();
     let found = vec![Some(Vec::new()); places.len()];
     Ok(target.compare(seen, &places, &found, &right))
 }
 
-/// Entries beyond either end of their statement.
+/// Entries beyond either end of their statement, and whatever is no entry.
 async fn check_block(target: &Target, name: &Name, id: &AccountId) -> Result<Findings, Stop> {
     let keys = target.stored.keys();
     let header = Place::Text { key: keys.header(id) };
-    let StoredFields { observed, fields } = target.stored.fields(&[header], name).await?;
+    let StoredFields { observed, fields, strays } = target.stored.fields(&[header], name).await?;
     let seen = observed.checkpoint.ok_or(Stop::Conflict)?;
     let header = observed.values.into_iter().next().flatten();
     let header = header.and_then(|bytes| StatementHeader::decode(&bytes).ok());
+    let key = name.key(keys);
+    let is_of_block = |version| keys.block(id, version) == key;
     let belongs = |version: i64| {
         header.is_some_and(|header| (header.oldest.get()..=header.version.get()).contains(&version))
+            && StreamVersion::new(version).is_some_and(is_of_block)
     };
     let right = |(version, value): &(i64, Vec<u8>)| belongs(*version).then(|| value.clone());
     let right: Vec<_> = fields.iter().map(right).collect();
-    Ok(compare_fields(target, seen, name, fields, &right))
+    let mut findings = compare_fields(target, seen, name, fields, &right);
+    findings.add(stray_fields(target, seen, name, strays));
+    Ok(findings)
 }
 
 /// Every indexed position is the beginning of that transaction. The replay has compared every record that should be
@@ -123,18 +153,23 @@ async fn check_index(
 
 /// Every number is that of an account with this id.
 async fn check_numbers(log: &LogReader, target: &Target, name: &Name) -> Result<Findings, Stop> {
-    let StoredFields { observed, fields } = target.stored.fields(&[], name).await?;
+    let StoredFields { observed, fields, strays } = target.stored.fields(&[], name).await?;
     let seen = observed.checkpoint.ok_or(Stop::Conflict)?;
     let number = |field: i64| AccountNumber::new(i32::try_from(field).ok()?);
     let numbers: Vec<_> = fields.iter().filter_map(|(field, _)| number(*field)).collect();
     let openings = log.openings(target.shard, &numbers).await?;
+    let keys = target.stored.keys();
+    let key = name.key(keys);
+    let is_of_part = |number: &AccountNumber| keys.numbers(*number) == key;
     let right = fields.iter().map(|(field, _)| {
-        let number = number(*field)?;
+        let number = number(*field).filter(is_of_part)?;
         let account_id = openings.get(&number)?.opening.account_id.clone();
         Change::Numbered { number, account_id }.bytes()
     });
     let right: Vec<_> = right.collect();
-    Ok(compare_fields(target, seen, name, fields, &right))
+    let mut findings = compare_fields(target, seen, name, fields, &right);
+    findings.add(stray_fields(target, seen, name, strays));
+    Ok(findings)
 }
 
 fn compare_fields(
@@ -149,5 +184,22 @@ fn compare_fields(
         .into_iter()
         .map(|(field, value)| (Place::Field { key: key.clone(), field }, Some(value)))
         .unzip();
-    target.compare(seen, &places, &found, right)
+    let mut findings = target.compare(seen, &places, &found, right);
+    findings.read /= FIELDS_PER_READ;
+    findings
+}
+
+/// Fields under names that nothing of ours has: all of them are wrong.
+fn stray_fields(
+    target: &Target,
+    seen: read_model::Checkpoint,
+    name: &Name,
+    strays: Vec<(Vec<u8>, Vec<u8>)>,
+) -> Findings {
+    let key = name.key(target.stored.keys());
+    let (places, found): (Vec<_>, Vec<_>) = strays
+        .into_iter()
+        .map(|(name, value)| (Place::Stray { key: key.clone(), name }, Some(value)))
+        .unzip();
+    target.compare(seen, &places, &found, &vec![None; places.len()])
 }

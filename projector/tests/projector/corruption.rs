@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use event_store::{LogReader, migrate, start_new_incarnation};
 use ledger::{Position, Shard};
-use read_model::View;
+use read_model::{Checkpoint, View};
 
 use crate::{
     stage::{Running, Stage},
@@ -152,6 +152,103 @@ async fn a_log_with_another_history_of_the_same_length_is_noticed() {
          WHERE last_position = (SELECT max(last_position) FROM counterfoil.batches)";
     stage.world.tamper(rewrite).await;
     stopped(&stage, &projector).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_went_another_way_is_noticed_also_when_it_has_come_further() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(60).await;
+    let before = stage.world.memory();
+    stage.world.everybody_gets_money().await;
+    let projector = stage.start(&["--sweep-accounts-per-second=100000"]);
+    stage.caught_up().await;
+    let included = position(&stage, View::Accounts).await;
+    projector.stop().await;
+    go_back(&mut stage, 1).await;
+    stage.world.go_back_to(before);
+    for id in stage.world.accounts.keys().cloned().collect::<Vec<_>>() {
+        stage.world.deposit(&id, 2);
+    }
+    stage.world.append().await;
+    stage.world.happens(20).await;
+    let projector = stage.start(&["--sweep-accounts-per-second=100000"]);
+    stopped(&stage, &projector).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await; // some passes of the sweep
+    stopped(&stage, &projector).await;
+    for view in View::ALL {
+        assert_eq!(position(&stage, view).await, included, "{view} is as it was");
+    }
+}
+
+/// Edits what a view claims to include.
+async fn edit_checkpoint(stage: &Stage, view: View, edit: impl Fn(&mut Checkpoint)) {
+    let marker = stage.reader.marker(view, Shard::ZERO).await.unwrap();
+    let mut checkpoint = marker.checkpoint;
+    edit(&mut checkpoint);
+    let names = stage.reader.keys().view(view, Shard::ZERO).generation(marker.generation);
+    stage.set(&names.checkpoint(), &checkpoint.encode()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_others_disprove_is_given_up_and_the_view_built_anew() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(60).await;
+    let projector = stage.start(&[]);
+    stage.caught_up().await;
+    let edits: [fn(&mut Checkpoint); 3] = [
+        |checkpoint| checkpoint.hash = [7; 32],
+        |checkpoint| checkpoint.position = Position::ZERO,
+        |checkpoint| checkpoint.position = Position::ZERO.plus(7),
+    ];
+    for view in View::ALL {
+        for edit in edits {
+            let old = stage.visible(view).await;
+            edit_checkpoint(&stage, view, edit).await;
+            stage.world.happens(5).await;
+            let is_new = async || {
+                let status = stage.reader.view_status(view, Shard::ZERO).await.unwrap();
+                status.visible.is_some_and(|visible| visible.generation > old)
+            };
+            stage.until("another generation", is_new).await;
+            stage.is_right().await;
+        }
+    }
+    stage.until("ready", async || projector.get("/readyz").await.0 == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checkpoints_that_nothing_disproves_stop_the_projection_until_a_rebuild_is_asked_for() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(60).await;
+    let projector = stage.start(&[]);
+    stage.caught_up().await;
+    // One that is ahead of the log looks like a log that was cut off.
+    edit_checkpoint(&stage, View::Accounts, |it| it.position = it.position.plus(1000)).await;
+    stopped(&stage, &projector).await;
+    stage.writer.request_rebuild(View::Accounts, Shard::ZERO).await.unwrap();
+    stage.world.happens(5).await;
+    stage.is_right().await;
+    // All of them together look like a log that has another history.
+    let status = stage.writer.status(View::Totals, Shard::ZERO).await.unwrap();
+    let mut genesis = status.visible.unwrap().checkpoint.unwrap();
+    (genesis.position, genesis.hash) =
+        (Position::ZERO, stage.world.identity.genesis(Shard::ZERO).hash);
+    genesis.recorded_at = None;
+    for view in View::ALL {
+        edit_checkpoint(&stage, view, |it| it.hash = [7; 32]).await;
+    }
+    stopped(&stage, &projector).await;
+    // What is being built already is no obstacle.
+    stage.writer.begin(&status, &genesis).await.unwrap().unwrap();
+    for view in View::ALL {
+        stage.writer.request_rebuild(view, Shard::ZERO).await.unwrap();
+    }
+    stage.world.happens(5).await;
+    stage.is_right().await;
+    stage.until("ready", async || projector.get("/readyz").await.0 == 200).await;
+    for status in stage.reader.status(stage.shards()).await.unwrap() {
+        assert!(!status.rebuild_requested && status.building.is_none(), "{status:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

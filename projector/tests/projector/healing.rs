@@ -162,6 +162,97 @@ async fn a_lost_pointer_means_a_new_generation_and_the_old_keys_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pointers_that_cannot_be_any_are_forgotten_and_views_built_anew() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(60).await;
+    let projector = stage.start(&["--sweep-accounts-per-second=100000"]);
+    stage.caught_up().await;
+    let names = stage.reader.keys().view(View::Accounts, Shard::ZERO);
+    let status = async || stage.reader.view_status(View::Accounts, Shard::ZERO).await.unwrap();
+    for key in [names.visible(), names.building(), names.retired(), names.rebuild()] {
+        let far = i64::MAX.to_string();
+        for value in [None, Some("banana"), Some(""), Some("007 7"), Some(far.as_str())] {
+            let old = stage.visible(View::Accounts).await;
+            match value {
+                Some(value) => stage.redis(&["SET", &key, value]).await,
+                None => stage.redis(&["EVAL", OF_ANOTHER_TYPE, "1", &key]).await,
+            };
+            stage.world.happens(5).await;
+            stage.is_right().await;
+            if key == names.visible() {
+                let visible = stage.visible(View::Accounts).await;
+                assert!(visible > old, "{visible} was begun after {old}");
+            }
+        }
+        // An operator can still ask for a rebuild.
+        let old = stage.visible(View::Accounts).await;
+        stage.redis(&["EVAL", OF_ANOTHER_TYPE, "1", &key]).await;
+        stage.writer.request_rebuild(View::Accounts, Shard::ZERO).await.unwrap();
+        let is_new = async || {
+            let visible = stage.reader.view_status(View::Accounts, Shard::ZERO).await.unwrap();
+            visible.visible.is_some_and(|visible| visible.generation > old)
+        };
+        stage.until("another generation", is_new).await;
+    }
+    // The generation that queries see is neither built nor has it been replaced.
+    for key in [names.building(), names.retired()] {
+        let visible = stage.visible(View::Accounts).await.to_string();
+        stage
+            .redis(&[
+                "SET",
+                &key,
+                &format!("{visible}{}", if key == names.retired() { " 7" } else { "" }),
+            ])
+            .await;
+        stage.world.happens(5).await;
+        stage.is_right().await;
+        let is_gone = async || {
+            let status = status().await;
+            let visible = status.visible.map(|visible| visible.generation);
+            let others = [status.building, status.retired].into_iter().flatten();
+            !others.into_iter().any(|other| Some(other.generation) == visible)
+        };
+        stage.until("it is the visible one only", is_gone).await;
+    }
+    // What the lost pointers named goes away.
+    let left = async || {
+        let status = status().await;
+        let known = [status.visible, status.building, status.retired].into_iter().flatten();
+        let known: Vec<_> =
+            known.map(|known| format!("accounts.1:{}:", known.generation)).collect();
+        let mut keys = stage.keys("accounts.1:").await;
+        keys.retain(|key| key.ends_with(":checkpoint"));
+        keys.retain(|key| !known.iter().any(|known| key.contains(known)));
+        keys
+    };
+    stage.until("the old generations are gone", async || left().await.is_empty()).await;
+    projector.stop().await;
+}
+
+const OF_ANOTHER_TYPE: &str = "redis.call('DEL', KEYS[1]) redis.call('LPUSH', KEYS[1], 'x')";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn markers_of_another_type_are_replaced() {
+    let (_redis, mut stage) = private().await;
+    let _projector = stage.start(&[]);
+    stage.caught_up().await;
+    let keys = stage.reader.keys().clone();
+    for view in View::ALL {
+        let visible = keys.view(view, Shard::ZERO).generation(stage.visible(view).await);
+        for key in [visible.checkpoint(), keys.head(Shard::ZERO), keys.log()] {
+            stage.redis(&["EVAL", OF_ANOTHER_TYPE, "1", &key]).await;
+            stage.world.happens(5).await;
+            let is_ours = async || {
+                stage.redis(&["TYPE", &keys.log()]).await
+                    == redis::Value::SimpleString("string".into())
+            };
+            stage.until("the read model says whose it is", is_ours).await;
+            stage.is_right().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_another_kind_in_the_way_costs_a_generation_and_no_answer() {
     let mut stage = Stage::new(1).await;
     stage.world.happens(60).await;

@@ -3,7 +3,10 @@
 use ledger::{AccountId, Shard};
 use read_model::{Change, GenerationKeys, View};
 
-use crate::stage::{Running, Stage};
+use crate::{
+    stage::{Running, Stage},
+    world::KnownAccount,
+};
 
 const SWEEPING: &[&str] = &["--sweep-accounts-per-second=100000"];
 
@@ -125,6 +128,106 @@ async fn what_is_not_in_the_log_is_found() {
     let owner = stage.keys(":o:").await.remove(0);
     stage.redis(&["ZADD", &owner, "0", "ghost"]).await;
     swept.is_healed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_another_type_is_replaced_whatever_it_is_and_whose() {
+    let swept = swept().await;
+    let stage = &swept.stage;
+    let accounts = swept.keys(View::Accounts).await;
+    let transactions = swept.keys(View::Transactions).await;
+    let known = &stage.world.accounts[&swept.id];
+    let ghost = AccountId::new("ghost").unwrap();
+    let mut keys = vec![
+        accounts.account(&swept.id),
+        accounts.account(&ghost),
+        accounts.owner(&ledger::OwnerId::new("nobody").unwrap()),
+        transactions.header(&swept.id),
+        transactions.header(&ghost),
+        transactions.numbers(known.number),
+        transactions.block(&swept.id, known.state.version),
+        transactions.transactions(stage.world.head(Shard::ZERO)),
+    ];
+    keys.extend(stage.keys(":o:ann").await);
+    assert_eq!(keys.len(), 9);
+    for key in &keys {
+        stage.redis(&["DEL", key]).await;
+        stage.redis(&["LPUSH", key, "x"]).await;
+    }
+    swept.is_healed().await;
+    let owner = stage.keys(":o:ann").await.remove(0);
+    stage.redis(&["SET", &owner, "a string is in the way of what is added"]).await;
+    swept.is_healed().await;
+    let old = stage.visible(View::Totals).await;
+    let totals = swept.keys(View::Totals).await.totals();
+    stage.redis(&["DEL", &totals]).await;
+    stage.redis(&["LPUSH", &totals, "x"]).await;
+    let is_new = async || stage.visible(View::Totals).await > old;
+    stage.until("the totals are folded anew", is_new).await;
+    swept.stage.is_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_compared_keeps_nothing_else_from_being_compared() {
+    let mut stage = Stage::new(2).await;
+    stage.world.happens(200).await;
+    let projector = stage.start(SWEEPING);
+    stage.caught_up().await;
+    let edit =
+        "UPDATE counterfoil.events SET reference = 'edited' WHERE shard = 0 AND position = 2";
+    stage.world.tamper(edit).await;
+    let failures = async || projector.metric("projector_errors_total").await;
+    stage.until("the first shard cannot be compared", async || failures().await >= 1.0).await;
+    let last = Shard::new(1).unwrap();
+    let of_last = |(_, known): &(_, &KnownAccount)| known.shard == last;
+    let (id, _) = stage.world.accounts.iter().find(of_last).unwrap();
+    let status = stage.reader.view_status(View::Accounts, last).await.unwrap();
+    let visible = status.visible.unwrap().generation;
+    let key = stage.reader.keys().view(View::Accounts, last).generation(visible).account(id);
+    let right = stage.redis(&["GET", &key]).await;
+    stage.redis(&["SET", &key, "edited"]).await;
+    let is_right = async || stage.redis(&["GET", &key]).await == right;
+    stage.until("the last shard is compared and put right", is_right).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nothing_of_ours_would_be_called_is_found_in_sets_and_hashes() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(300).await;
+    stage.world.everybody_gets_money().await;
+    let projector = stage.start(&[]);
+    stage.caught_up().await;
+    let id = stage.world.account(0);
+    let known = &stage.world.accounts[&id];
+    let visible = stage.visible(View::Transactions).await;
+    let names = stage.reader.keys().view(View::Transactions, Shard::ZERO).generation(visible);
+    let block = names.block(&id, known.state.version);
+    let numbers = names.numbers(known.number);
+    let owner = stage.keys(":o:ann").await.remove(0);
+    let members = stage.redis(&["ZRANGE", &owner, "0", "-1"]).await;
+    let members: Vec<String> = redis::FromRedisValue::from_redis_value(members).unwrap();
+    let last = members.last().unwrap();
+    for damage in [
+        &["HSET", &block, "zz", "no number"][..],
+        &["HSET", &block, "007", "not as we spell it"],
+        &["HSET", &block, "9000", "of another block"],
+        &["HSET", &numbers, "zz", "no number"],
+        &["HSET", &numbers, "9000", "of another part"],
+        // A set that is read in the order of its members has to have them at one score.
+        &["ZADD", &owner, "-7.5", last],
+        &["ZADD", &owner, "3", "ghost"],
+    ] {
+        let before = stage.findings().await.iter().map(|findings| findings.count).sum::<u64>();
+        stage.redis(damage).await;
+        let after = stage.findings().await.iter().map(|findings| findings.count).sum::<u64>();
+        assert!(after > before, "{damage:?}");
+    }
+    let not_a_text = "return redis.call('ZADD', KEYS[1], 0, '\\255')";
+    stage.redis(&["EVAL", not_a_text, "1", &owner]).await;
+    assert_eq!(stage.statement(&id).await, known.movements, "what is nobody's entry is in no way");
+    projector.stop().await;
+    let projector = stage.start(SWEEPING);
+    Swept { stage, projector, id }.is_healed().await;
 }
 
 /// A cent too much, as it is by hand.

@@ -25,6 +25,13 @@ pub(crate) struct KnownAccount {
     pub(crate) movements: Vec<(i64, i64)>,
 }
 
+/// How the world stood at some time.
+pub(crate) struct Memory {
+    heads: BTreeMap<Shard, Head>,
+    accounts: BTreeMap<AccountId, (AccountState, Vec<(i64, i64)>)>,
+    deposits: i128,
+}
+
 /// The log, its writer, and what was written.
 pub(crate) struct World {
     pub(crate) database_url: String,
@@ -214,6 +221,24 @@ impl World {
         let attempt = Attempt::new(self.identity.log_id, parts, None);
         for appended in self.appender.append(&attempt).await.unwrap() {
             self.heads.insert(appended.shard, appended.head);
+        }
+    }
+
+    /// How things stand, to come back to.
+    pub(crate) fn memory(&self) -> Memory {
+        let accounts = self
+            .accounts
+            .iter()
+            .map(|(id, known)| (id.clone(), (known.state, known.movements.clone())));
+        Memory { heads: self.heads.clone(), accounts: accounts.collect(), deposits: self.deposits }
+    }
+
+    /// Forgets what has happened since, which must have been nothing but deposits, as a log that was cut back has.
+    pub(crate) fn go_back_to(&mut self, memory: Memory) {
+        let Memory { heads, mut accounts, deposits } = memory;
+        (self.heads, self.deposits) = (heads, deposits);
+        for (id, known) in &mut self.accounts {
+            (known.state, known.movements) = accounts.remove(id).unwrap();
         }
     }
 

@@ -65,14 +65,24 @@ fn note(verified: &Verified, findings: &mut Findings) {
 fn describe(mismatch: &Mismatch) -> (String, String) {
     let place = match &mismatch.place {
         Place::Text { key } | Place::Hash { key } => format!("key {key}"),
+        Place::Stray { key, name } => {
+            format!("key {key}, {:?}", String::from_utf8_lossy(name))
+        }
+        Place::WrongType { key, right } => format!("type of key {key}, which should be {right}"),
         Place::Field { key, field } => format!("key {key}, field {field}"),
         Place::Range { key, start, .. } => format!("key {key}, from byte {start}"),
         Place::Member { key, member } => format!("key {key}, member {member}"),
     };
     if let Place::Member { .. } = mismatch.place {
-        let what =
-            if mismatch.right.is_some() { "it is missing" } else { "it should not be there" };
+        let what = match (&mismatch.wrong, &mismatch.right) {
+            (_, None) => "it should not be there",
+            (None, Some(_)) => "it is missing",
+            (Some(_), Some(_)) => "it stands at another score than 0, out of order",
+        };
         return (place, what.to_owned());
+    }
+    if let (Place::WrongType { .. }, Some(found)) = (&mismatch.place, &mismatch.wrong) {
+        return (place, format!("it is {}", String::from_utf8_lossy(found)));
     }
     let value =
         |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| describe_value(mismatch, bytes));

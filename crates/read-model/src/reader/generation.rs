@@ -73,6 +73,21 @@ impl Name {
         }
     }
 
+    /// The type of its key, as Redis names it.
+    #[must_use]
+    pub fn key_type(&self) -> &'static str {
+        match self {
+            Self::Owner(_) => "zset",
+            Self::Block(..) | Self::Numbers(_) => "hash",
+            Self::Checkpoint
+            | Self::Filling
+            | Self::Account(_)
+            | Self::Header(_)
+            | Self::Transactions(_)
+            | Self::Totals => "string",
+        }
+    }
+
     /// The whole key.
     #[must_use]
     pub fn key(&self, keys: &GenerationKeys) -> String {
@@ -95,7 +110,8 @@ impl Name {
 pub struct Observed {
     /// What the generation included; `None` when its checkpoint is missing or cannot be read.
     pub checkpoint: Option<Checkpoint>,
-    /// What the places held, in the order asked for; `None` is nothing. A member of a set has no bytes of its own.
+    /// What the places held, in the order asked for; `None` is nothing. A member of a set has no bytes of its own, but
+    /// for a score that it should not have.
     pub values: Vec<Option<Vec<u8>>>,
 }
 
@@ -104,8 +120,10 @@ pub struct Observed {
 pub struct StoredFields {
     /// The places asked for, and the checkpoint.
     pub observed: Observed,
-    /// The fields, in any order; those whose name is no number are left out: nothing reads them.
+    /// The fields, in any order.
     pub fields: Vec<(i64, Vec<u8>)>,
+    /// Those whose name is no number as we spell it, so that nothing of ours has it.
+    pub strays: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// One step through the names of two generations of a view.
@@ -178,25 +196,28 @@ impl StoredGeneration {
         pipeline.cmd("HGETALL").arg(name.key(&self.keys));
         let mut values = self.look("look at a hash", &mut pipeline).await?;
         let hash = values.pop().unwrap_or(Value::Nil);
-        let fields = Vec::<(String, Vec<u8>)>::from_redis_value(hash)
+        let all = Vec::<(Vec<u8>, Vec<u8>)>::from_redis_value(hash)
             .map_err(|error| Error::redis("look at a hash", error.into()))?;
-        let fields = fields.into_iter().filter_map(|(field, value)| {
-            let number: i64 = field.parse().ok()?;
-            (number.to_string() == field).then_some((number, value))
-        });
-        Ok(StoredFields { fields: fields.collect(), observed: observed(places, values) })
+        let (mut fields, mut strays) = (Vec::new(), Vec::new());
+        for (field, value) in all {
+            match field_number(&field) {
+                Some(number) => fields.push((number, value)),
+                None => strays.push((field, value)),
+            }
+        }
+        Ok(StoredFields { fields, strays, observed: observed(places, values) })
     }
 
     /// The account ids of an owner, as they are stored.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn members(&self, owner: &OwnerId) -> Result<Vec<String>, Error> {
+    pub async fn members(&self, owner: &OwnerId) -> Result<Vec<Vec<u8>>, Error> {
         let doing = "look at an owner";
         let mut pipeline = redis::pipe();
         pipeline.cmd("ZRANGE").arg(self.keys.owner(owner)).arg(0).arg(-1);
         let members = self.look(doing, &mut pipeline).await?.pop().unwrap_or(Value::Nil);
-        Vec::<String>::from_redis_value(members).map_err(|error| Error::redis(doing, error.into()))
+        Vec::from_redis_value(members).map_err(|error| Error::redis(doing, error.into()))
     }
 
     /// A key of another type than ours reads as missing: whatever it holds, it is not what should be there.
@@ -228,6 +249,8 @@ impl StoredGeneration {
                     .arg((start + length).saturating_sub(1)),
                 Place::Member { key, member } => pipeline.cmd("ZSCORE").arg(key).arg(member),
                 Place::Hash { key } => pipeline.cmd("HLEN").arg(key),
+                Place::Stray { key, name } => pipeline.cmd("HGET").arg(key).arg(name),
+                Place::WrongType { key, .. } => pipeline.cmd("TYPE").arg(key),
             };
         }
     }
@@ -333,15 +356,36 @@ fn observed(places: &[Place], values: Vec<Value>) -> Observed {
     let mut values = values.into_iter();
     let checkpoint = values.next().and_then(bytes);
     let values = values.zip(places).map(|(value, place)| match (place, value) {
-        (Place::Member { .. }, Value::Nil) | (Place::Hash { .. }, Value::Int(0)) => None,
-        (Place::Member { .. } | Place::Hash { .. }, _) => Some(Vec::new()),
+        (Place::Member { .. }, score) => score_bytes(score),
+        (Place::Hash { .. }, Value::Int(0)) => None,
+        (Place::Hash { .. }, _) => Some(Vec::new()),
+        (Place::WrongType { right, .. }, Value::SimpleString(found)) => {
+            (found != *right && found != "none").then(|| found.into_bytes())
+        }
+        (Place::WrongType { .. }, _) => None,
         (Place::Range { .. }, value) => bytes(value).filter(|bytes| !bytes.is_empty()),
-        (Place::Text { .. } | Place::Field { .. }, value) => bytes(value),
+        (Place::Text { .. } | Place::Field { .. } | Place::Stray { .. }, value) => bytes(value),
     });
     Observed {
         checkpoint: checkpoint.and_then(|bytes| Checkpoint::decode(&bytes).ok()),
         values: values.collect(),
     }
+}
+
+/// A member's score, where it is not the 0 that all must have: that has no bytes.
+fn score_bytes(score: Value) -> Option<Vec<u8>> {
+    let score = match score {
+        Value::Double(score) => score.to_string().into_bytes(),
+        score => bytes(score)?,
+    };
+    let number = std::str::from_utf8(&score).ok().and_then(|score| score.parse::<f64>().ok());
+    Some(if number == Some(0.0) { Vec::new() } else { score })
+}
+
+/// A number as we spell it for a field of a hash.
+pub(super) fn field_number(field: &[u8]) -> Option<i64> {
+    let field = std::str::from_utf8(field).ok()?;
+    field.parse::<i64>().ok().filter(|number| number.to_string() == field)
 }
 
 fn bytes(value: Value) -> Option<Vec<u8>> {

@@ -6,6 +6,7 @@ use redis::{FromRedisValue, Value};
 use super::{
     Bytes, Marks, Reader,
     account::{Certainty, Looks, confirm_absent, inconsistent, not_ahead},
+    generation::field_number,
 };
 use crate::{
     AccountView, Error, LatestEntry, Marker, Snapshot, StatementEntry, StatementHeader, View,
@@ -176,8 +177,11 @@ fn parse_reply(shard: Shard, reply: Vec<Value>) -> Result<(Marker, Bytes, Vec<Bl
     let mut blocks = Vec::new();
     while let (Some(block), Some(fields)) = (reply.next(), reply.next()) {
         let block = i64::from_redis_value(block).map_err(unexpected)?;
-        let fields = Vec::<(i64, Vec<u8>)>::from_redis_value(fields).map_err(unexpected)?;
-        blocks.push((block, fields));
+        let fields = Vec::<(Vec<u8>, Vec<u8>)>::from_redis_value(fields).map_err(unexpected)?;
+        // What is under no number is nobody's entry, and the sweep removes it.
+        let fields =
+            fields.into_iter().filter_map(|(field, value)| Some((field_number(&field)?, value)));
+        blocks.push((block, fields.collect()));
     }
     Ok((marks.marker(View::Transactions, shard)?, header, blocks))
 }

@@ -54,10 +54,8 @@ impl Reader {
             all.iter().map(|(view, shard)| call(&self.keys, *view, *shard)).collect();
         let replies: Vec<Reply> =
             Invocation::run_all(&calls, "read the views' status", &self.connection).await?;
-        all.into_iter()
-            .zip(replies)
-            .map(|((view, shard), reply)| parse(view, shard, reply))
-            .collect()
+        let parsed = all.into_iter().zip(replies);
+        Ok(parsed.map(|((view, shard), reply)| parse(view, shard, reply).0).collect())
     }
 
     /// One view on one shard.
@@ -65,8 +63,17 @@ impl Reader {
     /// # Errors
     /// [`Error::Inconsistent`], [`Error::Unavailable`].
     pub async fn view_status(&self, view: View, shard: Shard) -> Result<ViewStatus, Error> {
-        view_status(&self.connection, &self.keys, view, shard).await
+        Ok(view_status(&self.connection, &self.keys, view, shard).await?.0)
     }
+}
+
+/// Pointers that cannot be any. They count as absent.
+#[derive(Debug, Default)]
+pub(crate) struct BrokenPointers {
+    /// What each of them holds; nothing for what is no string.
+    pub(crate) visible: Option<Vec<u8>>,
+    pub(crate) building: Option<Vec<u8>>,
+    pub(crate) retired: Option<Vec<u8>>,
 }
 
 /// One view on one shard.
@@ -75,9 +82,9 @@ pub(crate) async fn view_status(
     keys: &Keyspace,
     view: View,
     shard: Shard,
-) -> Result<ViewStatus, Error> {
+) -> Result<(ViewStatus, BrokenPointers), Error> {
     let reply = call(keys, view, shard).run("read a view's status", connection).await?;
-    parse(view, shard, reply)
+    Ok(parse(view, shard, reply))
 }
 
 type Reply = (i64, i64, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes);
@@ -89,47 +96,60 @@ fn call(keys: &Keyspace, view: View, shard: Shard) -> Invocation {
     script::STATUS.on(&pointers).arg(names.base())
 }
 
-fn parse(view: View, shard: Shard, reply: Reply) -> Result<ViewStatus, Error> {
+fn parse(view: View, shard: Shard, reply: Reply) -> (ViewStatus, BrokenPointers) {
     let (seconds, microseconds, head, rebuild, visible, c1, building, c2, retired, c3, filling) =
         reply;
-    let bad = |what: &str| Error::Inconsistent { view, shard, what: what.to_owned() };
-    let generation = |pointer: &str, checkpoint: Bytes| {
-        let generation = Generation::parse(pointer).ok_or_else(|| bad("malformed pointer"))?;
+    let mut broken = BrokenPointers::default();
+    let visible = pointer(visible, Generation::of_pointer, &mut broken.visible);
+    // One that queries see is neither built nor retired.
+    let hidden = |found: &[u8]| Generation::of_pointer(found).filter(|it| Some(*it) != visible);
+    let building = pointer(building, hidden, &mut broken.building);
+    let since = |found: &[u8]| {
+        let space = found.iter().position(|byte| *byte == b' ')?;
+        let (retired, at) = (found.get(..space)?, found.get(space + 1..)?);
+        Some((hidden(retired)?, std::str::from_utf8(at).ok().and_then(|at| at.parse().ok())))
+    };
+    let retired = pointer(retired, since, &mut broken.retired);
+    let with_checkpoint = |generation: Option<Generation>, checkpoint: Bytes| {
         let checkpoint = checkpoint.as_deref().map(Checkpoint::decode).transpose();
         // What cannot be read cannot be continued either.
         let checkpoint = checkpoint.unwrap_or_else(|malformed| {
             tracing::error!(view.name = %view, shard = shard.get(), error = %malformed, "checkpoint");
             None
         });
-        Ok(GenerationStatus { generation, checkpoint })
+        generation.map(|generation| GenerationStatus { generation, checkpoint })
     };
-    let text = |pointer: Bytes| pointer.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let retired = text(retired);
-    let (retired, retired_at) = match retired.as_deref().map(|retired| retired.split_once(' ')) {
-        None => (None, None),
-        Some(Some((retired, at))) => (Some(retired), at.parse().ok()),
-        Some(None) => return Err(bad("malformed pointer at the retired generation")),
-    };
-    let of = |pointer: Option<&str>, checkpoint| {
-        pointer.map(|pointer| generation(pointer, checkpoint)).transpose()
-    };
+    let mut building = with_checkpoint(building, c2);
     let filling = filling.as_deref().map(Filling::decode).transpose();
-    let mut building = of(text(building).as_deref(), c2)?;
     if let (Err(malformed), Some(building)) = (&filling, &mut building) {
         // Nobody can tell how far its values are ahead of its checkpoint.
         tracing::error!(view.name = %view, shard = shard.get(), error = %malformed, "filling");
         building.checkpoint = None;
     }
-    Ok(ViewStatus {
+    let status = ViewStatus {
         view,
         shard,
-        visible: of(text(visible).as_deref(), c1)?,
+        visible: with_checkpoint(visible, c1),
         building,
         filling: filling.ok().flatten(),
-        retired: of(retired, c3)?,
-        retired_at_ms: retired_at,
+        retired: with_checkpoint(retired.map(|(retired, _)| retired), c3),
+        retired_at_ms: retired.and_then(|(_, at)| at),
         rebuild_requested: rebuild.is_some(),
         head: read_head(shard, head.as_deref()),
         redis_now_ms: milliseconds((seconds, microseconds)),
-    })
+    };
+    (status, broken)
+}
+
+/// Reads a pointer, and notes what it holds if it cannot be one.
+fn pointer<T>(
+    found: Bytes,
+    read: impl Fn(&[u8]) -> Option<T>,
+    broken: &mut Option<Vec<u8>>,
+) -> Option<T> {
+    let pointer = found.as_deref().and_then(read);
+    if pointer.is_none() {
+        *broken = found;
+    }
+    pointer
 }

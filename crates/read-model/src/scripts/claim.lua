@@ -6,8 +6,8 @@
 -- Returns the record that counts.
 local now = redis.call('TIME')
 local now_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
-local there = redis.call('GET', KEYS[1])
-if there and #there == #ARGV[1] + 8 and string.sub(there, 1, #ARGV[1]) ~= ARGV[1] then
+local there = redis.pcall('GET', KEYS[1])
+if type(there) == 'string' and #there == #ARGV[1] + 8 and string.sub(there, 1, #ARGV[1]) ~= ARGV[1] then
   local first, length = tonumber(ARGV[2]), tonumber(ARGV[3])
   local same_origin = string.sub(there, first, first + length - 1) == string.sub(ARGV[1], first, first + length - 1)
   local function incarnation(record)

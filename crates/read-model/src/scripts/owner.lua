@@ -4,8 +4,8 @@
 -- ARGV: base of the view's keys, owner, lowest member wanted in the form of ZRANGE BYLEX, number of accounts
 -- Returns generation, checkpoint, head, seconds, microseconds, ids, values.
 local now = redis.call('TIME')
-local generation = redis.call('GET', KEYS[1])
-if not generation then
+local generation = redis.pcall('GET', KEYS[1])
+if type(generation) ~= 'string' then -- nothing, or something that is no pointer
   return {false, false, false, now[1], now[2], {}, {}}
 end
 local base = ARGV[1] .. generation .. ':'

@@ -7,6 +7,8 @@
 --   'field', 'there' or 'missing', wrong value, 'set' or 'delete', right value, field
 --   'range', 'there' or 'missing', wrong value, 'set', right value, first byte, number of bytes
 --   'member', 'add' or 'remove', member
+--   'stray', field or member that nothing of ours has
+--   'type', what the type should be: a key of another one is removed
 -- Returns 1, or 0 when something has happened.
 local checkpoint = redis.call('GET', KEYS[1])
 if not checkpoint or string.sub(checkpoint, 1, #ARGV[2]) ~= ARGV[2] then
@@ -15,7 +17,23 @@ end
 if struct.unpack('>I8', checkpoint, tonumber(ARGV[1])) < tonumber(ARGV[3]) then
   return 0
 end
-if ARGV[4] == 'member' then
+local place = ARGV[4]
+local kind = redis.call('TYPE', KEYS[2])['ok']
+if place == 'type' then
+  if kind == 'none' or kind == ARGV[5] then
+    return 0
+  end
+  redis.call('UNLINK', KEYS[2])
+  return 1
+elseif place == 'stray' then
+  if kind == 'hash' then
+    return redis.call('HDEL', KEYS[2], ARGV[5])
+  end
+  return kind == 'zset' and redis.call('ZREM', KEYS[2], ARGV[5]) or 0
+elseif place == 'member' then
+  if kind ~= 'zset' then
+    redis.call('UNLINK', KEYS[2])
+  end
   if ARGV[5] == 'add' then
     redis.call('ZADD', KEYS[2], 0, ARGV[6])
     return 1
@@ -23,9 +41,7 @@ if ARGV[4] == 'member' then
   return redis.call('ZREM', KEYS[2], ARGV[6])
 end
 -- A key of another type reads as missing, and is overwritten as such.
-local place = ARGV[4]
 local expected = place == 'field' and 'hash' or 'string'
-local kind = redis.call('TYPE', KEYS[2])['ok']
 local there = false
 if kind == expected then
   if place == 'field' then

@@ -5,8 +5,8 @@
 -- ARGV: base of the view's keys, account, first version not wanted ('' for none), entries wanted, most blocks, entries per block
 -- Returns generation, checkpoint, head, seconds, microseconds, header, then per block: its number, its fields and values.
 local now = redis.call('TIME')
-local generation = redis.call('GET', KEYS[1])
-if not generation then
+local generation = redis.pcall('GET', KEYS[1])
+if type(generation) ~= 'string' then -- nothing, or something that is no pointer
   return {false, false, false, now[1], now[2], false}
 end
 local base = ARGV[1] .. generation .. ':'

@@ -5,8 +5,8 @@
 --   entries per block
 -- Returns generation, checkpoint, head, seconds, microseconds, record, account id, header, entry.
 local now = redis.call('TIME')
-local generation = redis.call('GET', KEYS[1])
-if not generation then
+local generation = redis.pcall('GET', KEYS[1])
+if type(generation) ~= 'string' then -- nothing, or something that is no pointer
   return {false, false, false, now[1], now[2], '', false, false, false}
 end
 local base = ARGV[1] .. generation .. ':'

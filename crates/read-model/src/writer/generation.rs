@@ -32,18 +32,20 @@ pub enum SwapOutcome {
 }
 
 impl Writer {
-    /// Asks the projectors to build a view anew beside the visible generation.
+    /// Asks the projectors to build a view anew beside the visible generation. What is being built already fulfils the
+    /// wish when it becomes visible; until then, the wish says that the log is to be believed and not a checkpoint.
     ///
     /// # Errors
     /// [`Error::Inconsistent`], [`Error::Unavailable`].
     pub async fn request_rebuild(&self, view: View, shard: Shard) -> Result<RebuildRequest, Error> {
-        if let Some(building) = self.status(view, shard).await?.building {
-            return Ok(RebuildRequest::AlreadyBuilding(building.generation));
-        }
+        let building = self.status(view, shard).await?.building;
         let mut set = redis::cmd("SET");
         set.arg(self.keys.view(view, shard).rebuild()).arg(1);
         self.connection.command::<()>("request a rebuild", &set).await?;
-        Ok(RebuildRequest::Requested)
+        Ok(match building {
+            Some(building) => RebuildRequest::AlreadyBuilding(building.generation),
+            None => RebuildRequest::Requested,
+        })
     }
 
     /// Begins a generation at the beginning of the log, in place of whatever was being built. `None`: somebody
@@ -60,7 +62,10 @@ impl Writer {
         let highest = seen.into_iter().flatten().map(|seen| seen.generation.get()).max();
         // The time, so that a number is not given twice even if Redis has forgotten all of them; and more than
         // any number that is there, in case its clock went back.
-        let number = self.now_ms().await?.max(highest.unwrap_or(0).saturating_add(1)).max(1);
+        let next = highest.map_or(1, |highest| highest.saturating_add(1));
+        // Only an edit leads to the last number there is. Then the time alone has to do.
+        let next = if next < Generation::NUMBER_LIMIT { next } else { 1 };
+        let number = self.now_ms().await?.max(next);
         let Some(generation) = Generation::new(number) else { return Ok(None) };
         let names = self.keys.view(status.view, status.shard);
         let building = status.building.map(|building| building.generation.to_string());
@@ -102,6 +107,7 @@ impl Writer {
                 visible_checkpoint,
                 names.generation(target).checkpoint(),
                 names.generation(target).filling(),
+                names.rebuild(),
             ])
             .arg(visible.map(|visible| visible.to_string()).unwrap_or_default())
             .arg(target.get())
@@ -127,6 +133,22 @@ impl Writer {
         let status = self.status(view, shard).await?;
         let retired = status.retired.ok_or(Error::Conflict { doing: "roll back" })?;
         self.swap(&status, retired.generation, None).await
+    }
+
+    /// Takes a generation's checkpoint away, if it still is the one that was seen, whether or not queries see it: from now
+    /// on it answers nothing and cannot be continued. `false`: its checkpoint is another one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn give_up(
+        &self,
+        view: View,
+        shard: Shard,
+        generation: Generation,
+        seen: &Checkpoint,
+    ) -> Result<bool, Error> {
+        let names = self.keys.view(view, shard).generation(generation);
+        self.forget(&names.checkpoint(), &seen.encode()).await
     }
 
     /// Forgets a generation that queries do not see: from now on nobody can write to it. Its data is left behind.

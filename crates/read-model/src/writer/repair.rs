@@ -42,6 +42,8 @@ pub enum Replacement {
         /// Whether it should be there.
         present: bool,
     },
+    /// Remove what can belong to nothing that is ever written.
+    Removed,
 }
 
 impl Writer {
@@ -70,15 +72,26 @@ impl Writer {
                 .arg(wrong.as_deref().unwrap_or_default())
                 .arg(if right.is_some() { "set" } else { "delete" })
                 .arg(right.as_deref().unwrap_or_default()),
-            (Place::Member { member, .. }, Replacement::Member { present }) => {
-                call.arg("member").arg(if *present { "add" } else { "remove" }).arg(member)
+            (Place::Member { member, .. }, Replacement::Member { present }) => call
+                .arg(kind(&repair.place))
+                .arg(if *present { "add" } else { "remove" })
+                .arg(member),
+            (Place::Stray { name, .. }, Replacement::Removed) => {
+                call.arg(kind(&repair.place)).arg(name)
+            }
+            (Place::WrongType { right, .. }, Replacement::Removed) => {
+                call.arg(kind(&repair.place)).arg(right)
             }
             _ => return Err(Error::Conflict { doing }),
         };
         let call = match &repair.place {
             Place::Field { field, .. } => call.arg(field),
             Place::Range { start, length, .. } => call.arg(start).arg(length),
-            Place::Text { .. } | Place::Member { .. } | Place::Hash { .. } => call,
+            Place::Text { .. }
+            | Place::Member { .. }
+            | Place::Hash { .. }
+            | Place::Stray { .. }
+            | Place::WrongType { .. } => call,
         };
         let done: i64 = call.run(doing, &self.connection).await?;
         Ok(done == 1)
@@ -92,5 +105,7 @@ fn kind(place: &Place) -> &'static str {
         Place::Field { .. } => "field",
         Place::Range { .. } => "range",
         Place::Member { .. } => "member",
+        Place::Stray { .. } => "stray",
+        Place::WrongType { .. } => "type",
     }
 }

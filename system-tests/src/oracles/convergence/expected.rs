@@ -84,6 +84,7 @@ fn put(expected: &mut BTreeMap<String, Stored>, keys: &GenerationKeys, change: &
             }
         }
         Place::Hash { .. } => unreachable!("all entries are kept"),
+        Place::Stray { .. } | Place::WrongType { .. } => unreachable!("no change is stored there"),
     }
 }
 
