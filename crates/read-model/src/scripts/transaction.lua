@@ -5,6 +5,11 @@
 --   entries per block
 -- Returns generation, checkpoint, head, seconds, microseconds, record, account id, header, entry.
 local now = redis.call('TIME')
+-- What is no stamp is as good as none.
+local function head()
+  local stamp = redis.pcall('GET', KEYS[2])
+  return type(stamp) == 'string' and stamp
+end
 local generation = redis.pcall('GET', KEYS[1])
 if type(generation) ~= 'string' then -- nothing, or something that is no pointer
   return {false, false, false, now[1], now[2], '', false, false, false}
@@ -24,4 +29,4 @@ if #record == tonumber(ARGV[4]) then
   end
 end
 local checkpoint = redis.call('GET', base .. 'checkpoint')
-return {generation, checkpoint, redis.call('GET', KEYS[2]), now[1], now[2], record, account, header, entry}
+return {generation, checkpoint, head(), now[1], now[2], record, account, header, entry}
