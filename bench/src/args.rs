@@ -51,12 +51,18 @@ pub(crate) struct BenchArgs {
     /// Write the tables as Markdown
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
-    /// Draw pictures, as SVG
+    /// Draw pictures, as SVG [default: target/bench, if everything is measured]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) plots: Option<PathBuf>,
 }
 
 impl BenchArgs {
+    /// Where pictures go. Of single figures none are drawn unasked.
+    pub(crate) fn pictures_folder(&self) -> Option<PathBuf> {
+        let is_whole = self.only.is_empty() && !self.quick;
+        self.plots.clone().or_else(|| is_whole.then(|| PathBuf::from("target/bench")))
+    }
+
     pub(crate) fn rounds(&self) -> u32 {
         self.rounds.unwrap_or(if self.quick { ROUNDS_QUICK } else { ROUNDS })
     }

@@ -50,9 +50,9 @@ pub(crate) fn write(report: &Report<'_>) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(&json::report(report))?;
         fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
     }
-    if let Some(folder) = &report.args.plots {
-        fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-        plots::draw(report, folder).context("draw pictures")?;
+    if let Some(folder) = report.args.pictures_folder() {
+        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        plots::draw(report, &folder).context("draw pictures")?;
     }
     if let Some(file) = &report.args.markdown {
         let text = markdown::report(report, &tables);

@@ -25,6 +25,11 @@ pub(crate) struct Sample {
 pub(crate) const LOAD_GENERATOR: &str = "load generator";
 
 impl Sample {
+    /// CPU time of everything, who asks included.
+    pub(crate) fn cpu_of_everything(&self) -> f64 {
+        self.cpu_seconds_per_million.values().sum()
+    }
+
     /// CPU time of everything that does the work; who asks for it is left out.
     pub(crate) fn cpu_of_servers(&self) -> f64 {
         let servers =

@@ -101,7 +101,7 @@ impl Subject {
 /// One kind of work at one concurrency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Series {
-    // First, so that figure and baseline of the same concurrency are measured one right after the other.
+    // First, so that figure and baseline of the same concurrency are measured within the same minute.
     pub(crate) callers: u32,
     pub(crate) subject: Subject,
 }
@@ -165,7 +165,12 @@ impl Lab {
     ) -> anyhow::Result<Samples> {
         let mut samples = Samples::default();
         for round in 1..=rounds {
-            for one in series {
+            // Every other round the other way round, so that nothing always comes after the same.
+            let mut in_turn: Vec<_> = series.iter().collect();
+            if round % 2 == 0 {
+                in_turn.reverse();
+            }
+            for one in in_turn {
                 let sample = self.measure(servers, *one).await.with_context(|| {
                     format!("measure {} with {} callers", one.subject.name(), one.callers)
                 })?;

@@ -314,7 +314,14 @@ impl Stage {
             let account_ids = chunk.iter().map(|(number, _)| account_id(*number)).collect();
             let request = read::BatchGetBalancesRequest { account_ids, consistency: None };
             let answer = client.batch_get_balances(request).await.context("read balances")?;
-            for ((number, expected), balance) in chunk.iter().zip(answer.into_inner().balances) {
+            let balances = answer.into_inner().balances;
+            ensure!(
+                balances.len() == chunk.len(),
+                "{} of {} balances",
+                balances.len(),
+                chunk.len()
+            );
+            for ((number, expected), balance) in chunk.iter().zip(balances) {
                 let found = balance.balance.map_or(0, |money| money.minor_units);
                 ensure!(
                     found == *expected && balance.account_id == account_id(*number),
@@ -323,6 +330,23 @@ impl Stage {
                 );
             }
         }
+        Ok(())
+    }
+
+    /// Compares balances of accounts that the stage did not make.
+    pub(crate) async fn check_that_all_hold(
+        &self,
+        account_ids: Vec<String>,
+        minor_units: i64,
+    ) -> anyhow::Result<()> {
+        self.until_caught_up().await?;
+        let count = account_ids.len();
+        let request = read::BatchGetBalancesRequest { account_ids, consistency: None };
+        let answer = self.reading().await?.batch_get_balances(request).await?.into_inner();
+        let held =
+            answer.balances.iter().map(|it| it.balance.as_ref().map_or(0, |it| it.minor_units));
+        let right = held.filter(|held| *held == minor_units).count();
+        ensure!(right == count, "{right} of {count} accounts hold {minor_units}");
         Ok(())
     }
 

@@ -22,7 +22,7 @@ pub(super) fn needs() -> Vec<Series> {
 /// In commits: the median of one insert at a time.
 pub(super) async fn rows(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> {
     let lab = context.lab.as_mut().context("lag needs a Counterfoil")?;
-    let (mut p50, mut p99) = (Vec::new(), Vec::new());
+    let (mut p50, mut p99, mut deposit) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=context.args.rounds() {
         let stage = &mut lab.stage;
         let work = Work::Deposit {
@@ -39,6 +39,7 @@ pub(super) async fn rows(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> 
         eprintln!("round {round}  lag  p50 {:7.3} ms  p99 {:7.3} ms", lags.all.p50, lags.all.p99);
         p50.push(lags.all.p50);
         p99.push(lags.all.p99);
+        deposit.push(result.latency.p99);
         context.pictures.lag.push(lags);
     }
     lab.stage.check_balances().await?;
@@ -50,5 +51,7 @@ pub(super) async fn rows(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> 
     Ok(vec![
         Row::beside("lag", of("p50", p50), commit()).part("p50"),
         Row::beside("lag", of("p99", p99), commit()).part("p99"),
+        Row::alone("lag", Values::new("p99 of deposit at 1,000/s, open loop", "ms", deposit))
+            .part("deposit"),
     ])
 }

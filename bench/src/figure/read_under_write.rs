@@ -15,9 +15,7 @@ const READERS: u32 = 64;
 const WRITERS: u32 = 256;
 
 pub(super) fn needs() -> Vec<Series> {
-    let writes = CALLERS.map(|callers| Series { callers, subject: Subject::Deposit });
-    let reads = Series { callers: READERS, subject: Subject::GetBalance };
-    writes.into_iter().chain([reads]).collect()
+    CALLERS.map(|callers| Series { callers, subject: Subject::Deposit }).into()
 }
 
 /// Beside half the best write rate, at a fixed pace.
@@ -29,7 +27,7 @@ pub(super) async fn rows(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
     let per_second = half as u32;
     let (warm_up, time) = (warm_up(context.args), context.args.time());
-    let mut p99 = Vec::new();
+    let (mut p99, mut alone, mut written_rates) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=context.args.rounds() {
         let accounts = stage.size.accounts;
         let addrs = stage.write_addrs();
@@ -39,6 +37,7 @@ pub(super) async fn rows(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> 
         let work = Work::GetBalance { addr: stage.read_addr(), first: 0, accounts };
         let pace = Pace::Closed { callers: READERS };
         let reads = Job { work, pace, warm_up, time };
+        alone.push(generate(&reads).await?.latency.p99);
         let (written, read) = tokio::try_join!(generate(&writes), generate(&reads))?;
         stage.acknowledge(&written);
         eprintln!(
@@ -47,11 +46,12 @@ pub(super) async fn rows(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> 
             read.latency.p99
         );
         p99.push(read.latency.p99);
+        written_rates.push(written.rate());
         stage.until_caught_up().await?;
     }
     stage.check_balances().await?;
-    let what = format!("p99 of get_balance, 64, beside {per_second} deposits/s");
-    let alone = context.samples.each(Subject::GetBalance, READERS, |sample| sample.latency.p99);
+    let written = median(&written_rates);
+    let what = format!("p99 of get_balance, 64, beside {written:.0} deposits/s");
     let alone = Values::new("alone", "ms", alone);
     Ok(vec![Row::beside("read_under_write", Values::new(what, "ms", p99), alone)])
 }

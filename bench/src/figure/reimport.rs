@@ -13,6 +13,7 @@ use crate::{
 
 const ACCOUNTS: u32 = 1000;
 const ROWS_PER_ACCOUNT: u32 = 40;
+const AMOUNT: i64 = 100;
 
 /// The same file twice, another file in every round.
 pub(super) async fn rows(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> {
@@ -23,7 +24,8 @@ pub(super) async fn rows(context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> 
         fs::write(&file, statements(round)).context("write a file to import")?;
         first.push(import(&stage, &file, &context.servers.programs).await?);
         again.push(import(&stage, &file, &context.servers.programs).await?);
-        stage.until_caught_up().await?;
+        let accounts = (0..ACCOUNTS).map(|account| format!("i{round}-{account}")).collect();
+        stage.check_that_all_hold(accounts, AMOUNT * i64::from(ROWS_PER_ACCOUNT)).await?;
     }
     stage.end(context.servers).await?;
     let again = Values::new("commands of `counterfoil import` of a file again", "/s", again);
@@ -53,8 +55,10 @@ fn statements(round: u32) -> String {
     let mut text = "transaction,account,command,currency,minor_units,reference\n".to_owned();
     for row in 0..ROWS_PER_ACCOUNT {
         for account in 0..ACCOUNTS {
-            let _ =
-                writeln!(text, "{round}-{account}-{row},i{round}-{account},deposit,EUR,100,import");
+            let _ = writeln!(
+                text,
+                "{round}-{account}-{row},i{round}-{account},deposit,EUR,{AMOUNT},import"
+            );
         }
     }
     text

@@ -35,7 +35,8 @@ pub(super) fn needs(name: &str) -> Vec<Series> {
             .flat_map(|many| at(*many, &[Stream]))
             .chain(best(&[Insert]))
             .collect(),
-        "write_cpu" => at(MANY, &[Deposit]),
+        // Beside it, in the second table, what calls alone cost.
+        "write_cpu" => at(MANY, &[Deposit, NoopDeposit]),
         "transfer" => at(MANY, &[Deposit, Transfer]),
         "read" | "read_p99" => at(SOME, &[GetBalance, NoopBalance]),
         "read_batch" => at(SOME, &[GetBalance, BatchGetBalances]),
@@ -125,8 +126,8 @@ impl Of<'_> {
     }
 
     fn write_cpu(&self) -> Values {
-        let rounds = self.0.each(Subject::Deposit, MANY, Sample::cpu_of_servers);
-        Values::new("CPU of all servers per million deposits", "s", rounds)
+        let rounds = self.0.each(Subject::Deposit, MANY, Sample::cpu_of_everything);
+        Values::new("CPU of everything per million deposits, load generator included", "s", rounds)
     }
 
     fn read_own_write(&self) -> Row {

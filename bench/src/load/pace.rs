@@ -103,7 +103,7 @@ fn open<C: Caller>(
                 let tick = ticks.lock().await.recv().await;
                 let Some(intended) = tick else { return Ok(()) };
                 let operations = caller.call().await?;
-                recorder.answered(intended, Instant::now(), operations);
+                recorder.answered_in_the_end(intended, Instant::now(), operations);
             }
         });
     }

@@ -71,17 +71,34 @@ impl Recorder {
         self.window
     }
 
-    /// A call that should have begun at `intended` was answered at `answered`.
-    pub(super) fn answered(&self, intended: Instant, answered: Instant, operations: u64) {
+    /// A call that began at `begun` was answered at `answered`.
+    pub(super) fn answered(&self, begun: Instant, answered: Instant, operations: u64) {
+        self.record(answered, begun, answered, operations);
+    }
+
+    /// A call that should have begun at `intended` was answered at `answered`. Its latency counts however late that is: a
+    /// stall at the end would not be seen otherwise.
+    pub(super) fn answered_in_the_end(
+        &self,
+        intended: Instant,
+        answered: Instant,
+        operations: u64,
+    ) {
+        self.record(intended, intended, answered, operations);
+    }
+
+    fn record(&self, counted_at: Instant, begun: Instant, answered: Instant, operations: u64) {
         let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
         recorded.operations_in_all += operations;
-        if !self.window.includes(answered) {
+        if self.window.includes(answered) {
+            recorded.operations += operations;
+        }
+        if !self.window.includes(counted_at) {
             return;
         }
-        recorded.operations += operations;
-        let latency = answered.saturating_duration_since(intended);
+        let latency = answered.saturating_duration_since(begun);
         recorded.histogram.record(latency);
-        if let Some(second) = self.window.second_of(answered) {
+        if let Some(second) = self.window.second_of(counted_at) {
             if recorded.seconds.len() <= second {
                 recorded.seconds.resize_with(second + 1, Latencies::coarse);
             }
@@ -184,6 +201,19 @@ mod tests {
             assert_eq!((recorded.operations, recorded.operations_in_all), (4, 6));
             assert!((recorded.latency().max / 99.0 - 1.0).abs() < 0.002);
             assert_eq!(recorded.by_second().len(), 1);
+        });
+    }
+
+    #[test]
+    fn what_was_due_inside_the_window_is_late_however_late_it_is_answered() {
+        let now = Instant::now();
+        let millis = Duration::from_millis;
+        let recorder = Recorder::new(Window::after(now, millis(0), millis(1000)));
+        recorder.answered_in_the_end(now + millis(900), now + millis(1400), 1);
+        recorder.answered_in_the_end(now + millis(1000), now + millis(1001), 1); // due too late
+        recorder.with(|recorded| {
+            assert_eq!((recorded.operations, recorded.operations_in_all), (0, 2));
+            assert!((recorded.latency().max / 500.0 - 1.0).abs() < 0.002);
         });
     }
 }
