@@ -17,9 +17,10 @@ pub(crate) struct Script {
 }
 
 macro_rules! script {
-    ($name:ident, $file:literal, $reads_only:literal) => {
-        pub(crate) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(include_str!(concat!("scripts/", $file)), $reads_only));
+    ($name:ident, $($file:literal)+, $reads_only:literal) => {
+        pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!($(include_str!(concat!("scripts/", $file))),+), $reads_only)
+        });
     };
 }
 
@@ -29,12 +30,12 @@ script!(COMMIT, "commit.lua", false);
 script!(DROP, "drop.lua", false);
 script!(FILL, "fill.lua", false);
 script!(FORGET, "forget.lua", false);
-script!(OWNER, "owner.lua", true);
+script!(OWNER, "text.lua" "owner.lua", true);
 script!(REPAIR, "repair.lua", false);
-script!(STATEMENT, "statement.lua", true);
+script!(STATEMENT, "text.lua" "statement.lua", true);
 script!(STATUS, "status.lua", true);
 script!(SWAP, "swap.lua", false);
-script!(TRANSACTION, "transaction.lua", true);
+script!(TRANSACTION, "text.lua" "transaction.lua", true);
 
 /// A script with its keys and arguments, as it goes to Redis.
 pub(crate) struct Invocation {

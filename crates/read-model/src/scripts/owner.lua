@@ -4,13 +4,8 @@
 -- ARGV: base of the view's keys, owner, lowest member wanted in the form of ZRANGE BYLEX, number of accounts
 -- Returns generation, checkpoint, head, seconds, microseconds, ids, values.
 local now = redis.call('TIME')
--- What is no stamp is as good as none.
-local function head()
-  local stamp = redis.pcall('GET', KEYS[2])
-  return type(stamp) == 'string' and stamp
-end
-local generation = redis.pcall('GET', KEYS[1])
-if type(generation) ~= 'string' then -- nothing, or something that is no pointer
+local generation = text(KEYS[1])
+if not generation then
   return {false, false, false, now[1], now[2], {}, {}}
 end
 local base = ARGV[1] .. generation .. ':'
@@ -20,4 +15,4 @@ local values = {}
 for i, id in ipairs(ids) do
   values[i] = redis.call('GET', base .. 'a:' .. id)
 end
-return {generation, checkpoint, head(), now[1], now[2], ids, values}
+return {generation, checkpoint, text(KEYS[2]), now[1], now[2], ids, values}

@@ -5,18 +5,13 @@
 -- ARGV: base of the view's keys, account, first version not wanted ('' for none), entries wanted, most blocks, entries per block
 -- Returns generation, checkpoint, head, seconds, microseconds, header, then per block: its number, its fields and values.
 local now = redis.call('TIME')
--- What is no stamp is as good as none.
-local function head()
-  local stamp = redis.pcall('GET', KEYS[2])
-  return type(stamp) == 'string' and stamp
-end
-local generation = redis.pcall('GET', KEYS[1])
-if type(generation) ~= 'string' then -- nothing, or something that is no pointer
+local generation = text(KEYS[1])
+if not generation then
   return {false, false, false, now[1], now[2], false}
 end
 local base = ARGV[1] .. generation .. ':'
 local header = redis.call('GET', base .. 'h:' .. ARGV[2])
-local reply = {generation, redis.call('GET', base .. 'checkpoint'), head(), now[1], now[2], header}
+local reply = {generation, redis.call('GET', base .. 'checkpoint'), text(KEYS[2]), now[1], now[2], header}
 if not header or #header < 17 then
   return reply
 end

@@ -5,13 +5,8 @@
 --   entries per block
 -- Returns generation, checkpoint, head, seconds, microseconds, record, account id, header, entry.
 local now = redis.call('TIME')
--- What is no stamp is as good as none.
-local function head()
-  local stamp = redis.pcall('GET', KEYS[2])
-  return type(stamp) == 'string' and stamp
-end
-local generation = redis.pcall('GET', KEYS[1])
-if type(generation) ~= 'string' then -- nothing, or something that is no pointer
+local generation = text(KEYS[1])
+if not generation then
   return {false, false, false, now[1], now[2], '', false, false, false}
 end
 local base = ARGV[1] .. generation .. ':'
@@ -29,4 +24,4 @@ if #record == tonumber(ARGV[4]) then
   end
 end
 local checkpoint = redis.call('GET', base .. 'checkpoint')
-return {generation, checkpoint, head(), now[1], now[2], record, account, header, entry}
+return {generation, checkpoint, text(KEYS[2]), now[1], now[2], record, account, header, entry}
