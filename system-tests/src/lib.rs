@@ -16,13 +16,13 @@
 )]
 
 mod accounts;
-mod clocks;
 mod dice;
 pub mod faults;
 mod history;
 mod log;
 mod model;
 mod oracles;
+mod preload;
 mod process;
 mod proxy;
 mod redis_dump;

@@ -16,7 +16,7 @@ use tokio::process::Command;
 use tonic::transport::Channel;
 
 use crate::{
-    clocks::Clocks,
+    preload::Preload,
     process::{Process, binary_path, until},
     proxy::Proxy,
 };
@@ -71,8 +71,8 @@ pub struct System {
     pub(crate) clients: Clients,
     /// The proxies on its links, if it has any.
     pub(crate) links: Links,
-    /// The clocks of its processes, if they can be set.
-    pub(crate) clocks: Option<Clocks>,
+    /// What stands before its processes, if anything does.
+    pub(crate) preload: Option<Preload>,
 }
 
 /// A proxy on every link, by the number of the process at its near end. All empty in a system whose links are direct.
@@ -118,6 +118,11 @@ impl Clients {
         self.reader_addrs.len()
     }
 
+    /// Host and port of every service.
+    pub(crate) fn addrs(&self) -> impl Iterator<Item = &str> {
+        self.writer_addrs.iter().chain(&self.reader_addrs).map(String::as_str)
+    }
+
     /// How often a read service was started: its answers of one life are told from those of another by it.
     pub(crate) fn reader_starts(&self, number: usize) -> Arc<AtomicU64> {
         self.reader_starts[number].clone()
@@ -144,22 +149,22 @@ impl System {
     }
 
     /// The same with a proxy on every link, with a Redis that keeps its data in `redis_folder` if one is given, and with
-    /// clocks that can be set if they are given.
+    /// a library before every process if one is given.
     pub(crate) async fn start_linked(
         size: Size,
         redis_folder: Option<&Path>,
-        clocks: Option<Clocks>,
+        preload: Option<Preload>,
     ) -> Self {
         let redis = match redis_folder {
             Some(folder) => Redis::open(folder).await,
-            None => Redis::start_private_with(clock(clocks.as_ref(), "redis")).await,
+            None => Redis::start_private_with(preloaded(preload.as_ref(), "redis")).await,
         };
-        Self::start_with(size, redis.unwrap(), true, clocks).await
+        Self::start_with(size, redis.unwrap(), true, preload).await
     }
 
-    async fn start_with(size: Size, redis: Redis, linked: bool, clocks: Option<Clocks>) -> Self {
+    async fn start_with(size: Size, redis: Redis, linked: bool, preload: Option<Preload>) -> Self {
         assert!(ShardCount::new(size.shards).is_some());
-        let environment = clock(clocks.as_ref(), "postgres");
+        let environment = preloaded(preload.as_ref(), "postgres");
         let postgres = Postgres::start_private_with(environment).await.unwrap();
         let database_url = postgres.create_database().await.unwrap();
         let mut system = Self {
@@ -170,7 +175,7 @@ impl System {
             readers: Vec::new(),
             clients: Clients::default(),
             links: Links::default(),
-            clocks,
+            preload,
             postgres,
         };
         if linked {
@@ -228,7 +233,7 @@ impl System {
             setting("WRITE_SERVICE_METRICS_ADDR", "127.0.0.1:0"),
             setting("WRITE_SERVICE_INSTANCE", format!("writer-{number}")),
         ];
-        settings.extend(clock(self.clocks.as_ref(), &format!("writer-{number}")));
+        settings.extend(preloaded(self.preload.as_ref(), &format!("writer-{number}")));
         self.writers.push(Process::start("write-service", &format!("writer-{addr}"), settings));
         addr
     }
@@ -237,7 +242,7 @@ impl System {
         let database_url = through(self.links.projector_postgres.get(number), &self.database_url);
         let redis_url = through(self.links.projector_redis.get(number), &self.redis.url());
         let mut settings = projector_settings(&database_url, &redis_url);
-        settings.extend(clock(self.clocks.as_ref(), &format!("projector-{number}")));
+        settings.extend(preloaded(self.preload.as_ref(), &format!("projector-{number}")));
         let name = format!("projector-{number}-{}", free_port().unwrap());
         self.projectors.push(Process::start("projector", &name, settings));
     }
@@ -249,7 +254,7 @@ impl System {
             setting("READ_SERVICE_LISTEN_ADDR", &addr),
             setting("READ_SERVICE_METRICS_ADDR", "127.0.0.1:0"),
         ];
-        settings.extend(clock(self.clocks.as_ref(), &format!("reader-{number}")));
+        settings.extend(preloaded(self.preload.as_ref(), &format!("reader-{number}")));
         self.readers.push(Process::start("read-service", &format!("reader-{addr}"), settings));
         addr
     }
@@ -383,7 +388,7 @@ async fn link(links: &mut Vec<Proxy>, addr: &str) -> String {
 }
 
 /// Host and port of a URL.
-fn host(url: &str) -> String {
+pub(crate) fn host(url: &str) -> String {
     let behind = url.split_once("://").unwrap().1;
     let behind = behind.rsplit_once('@').map_or(behind, |(_, behind)| behind);
     behind.split('/').next().unwrap().to_owned()
@@ -412,7 +417,7 @@ fn channel(addr: &str) -> Channel {
         .connect_lazy()
 }
 
-/// What a process is started with so that its clock can be set, if it can.
-fn clock(clocks: Option<&Clocks>, process: &str) -> Vec<(String, String)> {
-    clocks.map(|clocks| clocks.environment(process)).unwrap_or_default()
+/// What a process is started with so that a library stands before it, if one does.
+fn preloaded(preload: Option<&Preload>, process: &str) -> Vec<(String, String)> {
+    preload.map(|preload| preload.environment(process)).unwrap_or_default()
 }

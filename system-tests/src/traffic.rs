@@ -1,6 +1,7 @@
 //! Clients: they send every kind of command in every way there is, ask again when they must, sometimes long after, and read.
 
 mod answers;
+mod flood;
 mod mix;
 mod reading;
 mod requests;
@@ -17,6 +18,7 @@ use std::{
 
 use tokio::task::JoinSet;
 
+pub(crate) use flood::flood;
 pub(crate) use sender::Sender;
 
 use crate::{

@@ -30,12 +30,15 @@ pub(crate) enum Fault {
     DeleteCheckpoint,
     EditBalance,
     RestoreRedis,
+    PromoteReplica,
     MoreProjectors,
     Rebuild,
     RedisOutOfMemory,
     Retries,
     RaceWriters,
+    Overload,
     SetClock,
+    FullDisk,
     Upgrade,
 }
 
@@ -70,12 +73,15 @@ impl Fault {
             Self::DeleteCheckpoint => "delete a checkpoint",
             Self::EditBalance => "edit a balance in Redis",
             Self::RestoreRedis => "restore an older Redis",
+            Self::PromoteReplica => "promote a stale replica",
             Self::MoreProjectors => "more projectors",
             Self::Rebuild => "rebuild, with kills",
             Self::RedisOutOfMemory => "Redis out of memory",
             Self::Retries => "retries and cancels",
             Self::RaceWriters => "two writers, the same ids",
+            Self::Overload => "more than can be done",
             Self::SetClock => "set a clock",
+            Self::FullDisk => "Postgres out of disk",
             Self::Upgrade => "old and new side by side",
         }
     }

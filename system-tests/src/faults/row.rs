@@ -1,6 +1,7 @@
 //! The rows of the matrix.
 
 use super::fault::Fault;
+use crate::preload::Library;
 
 /// A row of the matrix of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,8 +21,6 @@ pub(crate) enum Plan {
     Together(&'static [Fault]),
     /// The log itself is damaged, and everything has to stop.
     DamagedLog(Damage),
-    /// Not run, and why.
-    NotTested(&'static str),
 }
 
 /// What is done to the log.
@@ -44,6 +43,7 @@ const EACH: &[Fault] = &[
     F::CutWaitingAppend,
     F::Retries,
     F::RaceWriters,
+    F::Overload,
     F::PauseWriter,
     F::PauseProjector,
     F::PauseReader,
@@ -60,12 +60,15 @@ const EACH: &[Fault] = &[
     F::RestartPostgres,
     F::StopPostgresAtOnce,
     F::KillPostgres,
+    #[cfg(target_os = "linux")]
+    F::FullDisk,
     F::EditBalance,
     F::DeleteKey,
     F::Rebuild,
     F::MoreProjectors,
     F::RedisOutOfMemory,
     F::RestoreRedis,
+    F::PromoteReplica,
     F::DeleteCheckpoint,
     F::FlushRedis,
     F::KillRedis,
@@ -74,7 +77,8 @@ const LINKS: &[Fault] =
     &[F::ResetLink, F::BlackHole, F::HalfBlackHole, F::SlowLink, F::TricklingLink];
 
 /// What can be done together. A Redis that was edited by hand is not among them: what readers see until the sweep has found it is
-/// judged where nothing else happens.
+/// judged where nothing else happens. Nor are clocks, which prove nothing about staleness while they are wrong, and floods of
+/// commands, which would be most of a run. A Redis restored from an older copy is a stale replica to everybody else.
 const EVERYTHING: &[Fault] = &[
     F::KillWriter,
     F::KillWriter,
@@ -106,6 +110,11 @@ const EVERYTHING: &[Fault] = &[
     F::Retries,
     F::RaceWriters,
     F::MoreProjectors,
+    F::MuteBell,
+    F::RedisOutOfMemory,
+    F::PromoteReplica,
+    #[cfg(target_os = "linux")]
+    F::FullDisk,
 ];
 
 const ROWS: [(u32, &str, Plan); 22] = [
@@ -146,15 +155,23 @@ const ROWS: [(u32, &str, Plan); 22] = [
         "Redis flushed, keys deleted, a balance edited",
         Plan::OneByOne(&[F::FlushRedis, F::DeleteKey, F::DeleteCheckpoint, F::EditBalance]),
     ),
-    (11, "Redis restored from an older snapshot", Plan::OneByOne(&[F::RestoreRedis])),
+    (
+        11,
+        "Redis restored from an older snapshot, a stale replica promoted",
+        Plan::OneByOne(&[F::RestoreRedis, F::PromoteReplica]),
+    ),
     (12, "more projectors, a zombie", Plan::OneByOne(&[F::MoreProjectors, F::PauseProjector])),
     (13, "a rebuild, with kills", Plan::OneByOne(&[F::Rebuild])),
-    (14, "Redis out of memory", Plan::OneByOne(&[F::RedisOutOfMemory])),
+    (
+        14,
+        "Postgres out of disk, Redis out of memory",
+        Plan::OneByOne(&[F::FullDisk, F::RedisOutOfMemory]),
+    ),
     (15, "clocks set by an hour or a day, ahead and back", Plan::OneByOne(&[F::SetClock])),
     (16, "retries: duplicate, delayed, hedged; cancels", Plan::OneByOne(&[F::Retries])),
     (17, "an event that cannot be decoded", Plan::DamagedLog(Damage::Unreadable)),
     (18, "an older backup of the log, rows edited or deleted", Plan::DamagedLog(Damage::Edited)),
-    (19, "ten times the capacity", Plan::NotTested("belongs to the tests of overload")),
+    (19, "ten times the capacity", Plan::OneByOne(&[F::Overload])),
     (20, "rolling upgrade", Plan::OneByOne(&[F::Upgrade])),
     (21, "two writers: paused, cold, the same ids", Plan::OneByOne(&[F::RaceWriters])),
     (22, "everything at once", Plan::Together(EVERYTHING)),
@@ -183,20 +200,24 @@ impl Row {
     #[must_use]
     pub fn not_tested(&self) -> Option<&'static str> {
         match self.plan {
-            Plan::NotTested(why) => Some(why),
             Plan::OneByOne([Fault::Upgrade]) if super::harm::old_binaries().is_none() => {
                 Some("COUNTERFOIL_OLD_BINARIES names no folder with older binaries")
             }
-            Plan::OneByOne([Fault::SetClock]) if !cfg!(target_os = "linux") => {
-                Some("clocks can be set on Linux only")
+            _ if self.library().is_some() && !cfg!(target_os = "linux") => {
+                Some("clocks and disks can be made wrong on Linux only")
             }
             Plan::OneByOne(_) | Plan::Together(_) | Plan::DamagedLog(_) => None,
         }
     }
 
-    /// Whether clocks are set in it.
-    pub(crate) fn sets_clocks(&self) -> bool {
-        matches!(self.plan, Plan::OneByOne([Fault::SetClock]))
+    /// What has to stand before its processes.
+    pub(crate) fn library(&self) -> Option<Library> {
+        let (Plan::OneByOne(faults) | Plan::Together(faults)) = self.plan else { return None };
+        faults.iter().find_map(|fault| match fault {
+            Fault::SetClock => Some(Library::Clock),
+            Fault::FullDisk => Some(Library::Disk),
+            _ => None,
+        })
     }
 
     /// Every fault once, one after another: the shortest run that has them all.

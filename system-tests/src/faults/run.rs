@@ -16,12 +16,12 @@ use super::{
     tally::{Count, Inner},
 };
 use crate::{
-    clocks::Clocks,
     dice::Dice,
     history::{Answer, Call, Ending, History, Moment, Read, ReadAnswer},
     log,
     model::Replay,
     oracles::{Evidence, Oracle, Recovery, Verdict, judge},
+    preload::{Library, Preload},
     process::logs_folder,
     redis_dump,
     system::{Size, System},
@@ -40,8 +40,8 @@ const CONVERGES_WITHIN: Duration = Duration::from_secs(60);
 const BRIEFLY: Duration = Duration::from_secs(5);
 /// How long what was left behind by connections that fell into a black hole may take to go.
 const SHRINKS_WITHIN: Duration = Duration::from_secs(20);
-/// Longest that anything is held down, however long the run is.
-const HOLD_MOST: Duration = Duration::from_secs(20);
+/// Longest that anything is held down, however long the run is. A pause may fill all of its run.
+const HOLD_MOST: Duration = Duration::from_secs(30);
 /// What the clocks of services and clients may differ by: they count in milliseconds.
 const STALENESS_SLACK: Duration = Duration::from_millis(20);
 
@@ -145,7 +145,6 @@ impl Ran {
 pub async fn run(order: Order) -> Ran {
     match order.row.plan {
         Plan::DamagedLog(damage) => special::run(order, damage).await,
-        Plan::NotTested(why) => panic!("row {} is not run: {why}", order.row.number),
         Plan::OneByOne(_) | Plan::Together(_) => run_under_faults(order).await,
     }
 }
@@ -159,7 +158,7 @@ async fn run_under_faults(order: Order) -> Ran {
     match order.row.plan {
         Plan::OneByOne(faults) => one_by_one(&stage, faults, dice.of(1), order.length).await,
         Plan::Together(faults) => together(&stage, faults, &dice, order.length).await,
-        Plan::DamagedLog(_) | Plan::NotTested(_) => unreachable!("run elsewhere"),
+        Plan::DamagedLog(_) => unreachable!("run elsewhere"),
     }
     stage.heal().await;
     let is_back = stage.recover("everything").await;
@@ -185,7 +184,11 @@ async fn run_under_faults(order: Order) -> Ran {
         recoveries,
         footprints,
         accidents,
-        staleness_slack: if order.row.sets_clocks() { WRONG_CLOCKS } else { STALENESS_SLACK },
+        staleness_slack: if order.row.library() == Some(Library::Clock) {
+            WRONG_CLOCKS
+        } else {
+            STALENESS_SLACK
+        },
     };
     let within = at_most(CONVERGES_WITHIN);
     let verdicts = judge_when_converged(&stage, &mut evidence, within).await;
@@ -207,12 +210,13 @@ async fn begin(order: Order, dice: &Dice) -> (Stage, Traffic, Option<tempfile::T
     let keeps = order.seed % 3 != 1 && matches!(order.row.number, 9 | 22);
     let folder = keeps.then(|| tempfile::tempdir().unwrap());
     let redis_folder = folder.as_ref().map(|folder| folder.path());
-    let clocks = order.row.sets_clocks().then(|| Clocks::new().expect("a C compiler"));
-    let system = System::start_linked(Size::doubled(shards), redis_folder, clocks).await;
+    let preload = order.row.library().map(|library| Preload::new(library).expect("a C compiler"));
+    let system = System::start_linked(Size::doubled(shards), redis_folder, preload).await;
     let history = Arc::new(History::default());
     Traffic::prepare(&system.clients, &history).await;
     let traffic = Traffic::start(&system.clients, history.clone(), dice, (WRITERS, READERS));
-    let hold = (order.length / 4).clamp(Duration::from_millis(600), HOLD_MOST);
+    let share = if order.row.number == 4 { order.length } else { order.length / 4 };
+    let hold = share.clamp(Duration::from_millis(600), HOLD_MOST);
     let clients = (traffic.manners.clone(), traffic.mischief.clone());
     let first_link = usize::try_from(order.seed % 64).unwrap_or_default();
     let fsync = if order.seed.is_multiple_of(3) { "always" } else { "everysec" };

@@ -56,10 +56,15 @@ struct Special {
 }
 
 impl Special {
-    fn note(&mut self, what: &'static str, right: bool, finding: impl FnOnce() -> String) {
+    /// Something was done to the log. Whether it was is for the oracle too: nothing else is worth judging then.
+    fn done(&mut self, what: &'static str, done: bool, finding: impl FnOnce() -> String) {
         let count = self.counts.entry(what).or_default();
         count.injected += 1;
-        count.reached += u64::from(right);
+        count.reached += u64::from(done);
+        self.judge(done, finding);
+    }
+
+    fn judge(&mut self, right: bool, finding: impl FnOnce() -> String) {
         self.verdict.judge(right, finding);
     }
 }
@@ -79,6 +84,10 @@ pub(super) async fn run(order: Order, damage: Damage) -> Ran {
         Damage::Unreadable => unreadable(&system, &mut special).await,
         Damage::Edited => edited(&system, dice, &mut special).await,
     }
+    for process in system.writers.iter().chain(&system.projectors).chain(&system.readers) {
+        let panicked = process.log_text().contains("panicked at");
+        special.judge(!panicked, || format!("a process panicked; its log: {}", process.log()));
+    }
     let (calls, reads) = history.take();
     Ran {
         order,
@@ -97,18 +106,18 @@ pub(super) async fn run(order: Order, damage: Damage) -> Ran {
 async fn unreadable(system: &System, special: &mut Special) {
     let head = head(system).await;
     let done = append_unknown_event(&system.database_url).await;
-    special.note("an event of a later version", done.is_ok(), || format!("{done:?}"));
+    special.done("an event of a later version", done.is_ok(), || format!("{done:?}"));
     let stopped = until(|| async {
         system.projectors.iter().all(|projector| projector.log_text().contains("later version"))
     });
     let stopped = stopped.await;
-    special.note("projectors stop and say so", stopped, || "no projector says so".into());
+    special.judge(stopped, || "no projector says that it stops".into());
     let query = read::GetReadModelStatusRequest::default();
     let status = system.read_client(0).get_read_model_status(query).await;
     let positions: Vec<i64> = status
         .map(|status| status.into_inner().views.iter().map(|view| view.position).collect())
         .unwrap_or_default();
-    special.note("the event is not skipped", positions.iter().all(|at| *at == head), || {
+    special.judge(positions.iter().all(|at| *at == head), || {
         format!("views are at {positions:?}, and the event is behind {head}")
     });
     let query = read::GetBalanceRequest { account_id: "account-1".into(), consistency: None };
@@ -117,7 +126,7 @@ async fn unreadable(system: &System, special: &mut Special) {
     let says = as_of.as_ref().is_ok_and(|as_of| {
         as_of.as_ref().is_some_and(|as_of| as_of.ends_with(&format!(".0-{head}")))
     });
-    special.note("reads go on and say as of when", says, || format!("{as_of:?}, not {head}"));
+    special.judge(says, || format!("{as_of:?}, not {head}"));
 }
 
 async fn append_unknown_event(database_url: &str) -> Result<(), String> {
@@ -180,23 +189,25 @@ async fn edited(system: &System, mut dice: Dice, special: &mut Special) {
         let position = 2 + i64::try_from(dice.roll(head.unsigned_abs() - 3)).unwrap();
         let edit = edit.replace("{}", &position.to_string());
         past_triggers(system, &edit).await;
+        special.done(what, true, String::new);
         let (code, output) = verify(system).await;
         let near = named_near(system, &output, position).await;
-        special.note(what, code == 1 && near, || format!("position {position}: {output}"));
+        special.judge(code == 1 && near, || format!("position {position}: {output}"));
         past_triggers(system, restore).await;
     }
     // While a row stood edited, the sweep took it for what the log says; it puts that right as well.
     let right = until(|| async { verify(system).await.0 == 0 }).await;
     let output = verify(system).await.1;
-    special.note("what is put back is right again", right, || output);
+    special.judge(right, || format!("what is put back is not right again: {output}"));
     // An older backup: its end is missing, and Redis has seen it.
     let older = "DELETE FROM counterfoil.events WHERE position > (SELECT last_position FROM counterfoil.batches
             ORDER BY first_position DESC OFFSET 5 LIMIT 1);
         DELETE FROM counterfoil.batches WHERE first_position > (SELECT last_position FROM counterfoil.batches
             ORDER BY first_position DESC OFFSET 5 LIMIT 1)";
     past_triggers(system, older).await;
+    special.done("an older backup", true, String::new);
     let (code, output) = verify(system).await;
-    special.note("an older backup is noticed", code == 1, || output);
+    special.judge(code == 1, || format!("an older backup is not noticed: {output}"));
     let deposit = proto::write::DepositRequest {
         request_id: uuid::Uuid::now_v7().to_string(),
         account_id: "account-1".into(),
@@ -212,15 +223,15 @@ async fn edited(system: &System, mut dice: Dice, special: &mut Special) {
         answer.is_err_and(|status| status.code() == tonic::Code::DataLoss)
     });
     let stops = stops.await;
-    special.note("a writer stops on an older backup", stops, || "it goes on writing".into());
+    special.judge(stops, || "it goes on writing".into());
     // And somebody has gone on from the backup, as far as the log had been: only hashes tell the two apart.
     let done = append_other_events(system, head).await;
-    special.note("the backup becomes another log", done.is_ok(), || format!("{done:?}"));
+    special.done("the backup becomes another log", done.is_ok(), || format!("{done:?}"));
     let stopped = until(|| async {
         system.projectors.iter().all(|projector| projector.log_text().contains("another history"))
     });
     let stopped = stopped.await;
-    special.note("projectors stop on another history", stopped, || "no projector says so".into());
+    special.judge(stopped, || "no projector says so".into());
 }
 
 /// As one who may do everything, and switches off what is there to stop him.

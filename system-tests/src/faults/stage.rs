@@ -16,10 +16,10 @@ use uuid::Uuid;
 
 use super::tally::Tally;
 use crate::{
-    clocks::Clocks,
     history::{Answer, Call, History, Work},
     model::{Command, Doing, Sum},
     oracles::{Footprint, Recovery},
+    preload::Preload,
     process::Process,
     system::{Clients, Links, System, as_superuser, on_redis},
     traffic::{Manners, Mischief, PROBE_ACCOUNT, Sender},
@@ -42,7 +42,7 @@ pub(crate) struct Stage {
     pub(crate) projectors: Vec<Mutex<Process>>,
     pub(crate) readers: Vec<Mutex<Process>>,
     pub(crate) links: Links,
-    pub(crate) clocks: Option<Clocks>,
+    pub(crate) preload: Option<Preload>,
     /// Held while something is done to a server or to any link.
     pub(crate) postgres_turn: Mutex<()>,
     pub(crate) redis_turn: Mutex<()>,
@@ -76,7 +76,7 @@ impl Stage {
             projectors: all(system.projectors),
             readers: all(system.readers),
             links: system.links,
-            clocks: system.clocks,
+            preload: system.preload,
             postgres_turn: Mutex::default(),
             redis_turn: Mutex::default(),
             links_turn: Mutex::default(),

@@ -36,6 +36,14 @@ pub(super) fn judge(evidence: &Evidence) -> Verdict {
             }),
             Ending::Applied(_) | Ending::Undecided | Ending::Unresolved => {}
         }
+        if let Some(one) = has_one_first(call) {
+            verdict.judge(one, || {
+                format!(
+                    "{id} was decided by none of these attempts, or by several: {:?}",
+                    call.attempts
+                )
+            });
+        }
         let forgotten = forgotten(call);
         verdict.judge(forgotten.is_none(), || format!("{id} was decided, and then {forgotten:?}"));
         let answers = kept_answers(call);
@@ -58,6 +66,25 @@ fn forgotten(call: &Call) -> Option<&Attempt> {
     })
 }
 
+/// Whether exactly one attempt was told that it was decided by that one, and not by an earlier one. Nothing is known of it where
+/// nobody was told a decision, or an unknown answer may have been that one.
+fn has_one_first(call: &Call) -> Option<bool> {
+    let mut firsts = 0;
+    let mut decided = false;
+    for attempt in &call.attempts {
+        let replayed = match &attempt.answer {
+            Answer::Unknown { .. } => return None,
+            Answer::NotApplied { .. } => continue,
+            Answer::Applied(done) => done.iter().all(|done| done.replayed),
+            Answer::Refused(refused) if refused.is_kept() => refused.replayed,
+            Answer::Refused(_) => continue,
+        };
+        decided = true;
+        firsts += u32::from(!replayed);
+    }
+    decided.then_some(firsts == 1)
+}
+
 /// All different answers that were to stay.
 fn kept_answers(call: &Call) -> BTreeSet<String> {
     let kept = call.attempts.iter().filter_map(|attempt| match &attempt.answer {
@@ -72,7 +99,10 @@ fn kept_answers(call: &Call) -> BTreeSet<String> {
 mod tests {
     use super::*;
     use crate::{
-        history::given::{applied, attempt, call, refused, shed, unknown},
+        history::{
+            Refused,
+            given::{applied, attempt, call, refused, shed, unknown},
+        },
         model::{
             Doing,
             given::{command, euros},
@@ -83,6 +113,18 @@ mod tests {
 
     const NO_FUNDS: &str = "INSUFFICIENT_FUNDS";
 
+    /// The same answer, told to somebody who asks again.
+    fn again(answer: Answer) -> Answer {
+        match answer {
+            Answer::Applied(mut done) => {
+                done.iter_mut().for_each(|done| done.replayed = true);
+                Answer::Applied(done)
+            }
+            Answer::Refused(refused) => Answer::Refused(Refused { replayed: true, ..refused }),
+            other => other,
+        }
+    }
+
     fn withdrawal() -> crate::model::Command {
         command("a", Doing::Withdraw(euros(500)))
     }
@@ -92,7 +134,7 @@ mod tests {
         let mut log = GivenLog::two_accounts();
         log.refused(7, withdrawal(), NO_FUNDS);
         let mut refused = call(7, withdrawal(), 0, 1, refused(NO_FUNDS));
-        refused.attempts.push(refused.attempts[0].clone());
+        refused.attempts.push(attempt(2, 3, again(refused.attempts[0].answer.clone())));
         let shed = call(8, withdrawal(), 0, 1, shed());
         assert!(is_content(&judge(&evidence(&log, vec![refused, shed]))));
     }
@@ -110,6 +152,25 @@ mod tests {
         let mut call = call(7, command("a", doing), 0, 1, unknown());
         call.attempts.push(attempt(2, 3, shed()));
         assert_eq!(judge(&evidence(&log, vec![call])).wrong, 0);
+    }
+
+    #[test]
+    fn a_decision_that_nobody_was_told_of_or_that_was_made_twice_is_noticed() {
+        let mut log = GivenLog::two_accounts();
+        let doing = Doing::Deposit(euros(5));
+        log.done("a", 7, doing.clone());
+        let first = || applied(5, "a", 3, 105);
+        let wrong = |answers: [Answer; 2]| {
+            let [one, two] = answers;
+            let mut call = call(7, command("a", doing.clone()), 0, 1, one);
+            call.attempts.push(attempt(2, 3, two));
+            judge(&evidence(&log, vec![call])).wrong
+        };
+        assert_eq!(wrong([first(), again(first())]), 0);
+        assert_eq!(wrong([shed(), first()]), 0);
+        assert_eq!(wrong([unknown(), again(first())]), 0, "it may have been the unknown one");
+        assert_eq!(wrong([shed(), again(first())]), 1, "what was shed was applied");
+        assert_eq!(wrong([first(), first()]), 1, "both say that they did it");
     }
 
     #[test]
@@ -133,7 +194,7 @@ mod tests {
         let mut log = GivenLog::two_accounts();
         log.refused(7, withdrawal(), NO_FUNDS);
         let mut changed = lost;
-        changed.attempts.push(attempt(2, 3, applied(5, "a", 3, 0)));
+        changed.attempts.push(attempt(2, 3, again(applied(5, "a", 3, 0))));
         assert_eq!(judge(&evidence(&log, vec![changed])).wrong, 1);
     }
 }

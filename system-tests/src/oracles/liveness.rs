@@ -8,7 +8,7 @@ use crate::history::Ending;
 
 /// What a process may hold at the end beyond what it held before the faults.
 const DESCRIPTORS_MORE_MAX: u64 = 64;
-const MEMORY_MORE_MAX_KIB: u64 = 256 * 1024;
+const MEMORY_MORE_MAX_KIB: u64 = 128 * 1024;
 
 /// How long it took after a fault was over.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ const SAYS_SO_WITHIN: Duration = Duration::from_secs(5);
 /// Sets one clock, and back again. A service is also started while its clock is wrong. Reached: the process was seen to have
 /// that time.
 pub(super) async fn set(stage: &Stage, dice: &mut Dice, hold: Duration) -> bool {
-    let Some(clocks) = &stage.clocks else { return false };
+    let Some(clocks) = &stage.preload else { return false };
     let by = *dice.pick(&JUMPS);
     let services: Vec<_> = stage.processes().collect();
     match dice.index(2 + services.len()) {

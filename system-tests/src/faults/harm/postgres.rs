@@ -67,6 +67,25 @@ pub(super) async fn kill_backend(stage: &Stage, dice: &mut Dice) -> bool {
     signal("KILL", *dice.pick(&pids)).await
 }
 
+/// Nothing that Postgres has can grow. Where that is its WAL, it ends itself, and cannot always start again before there is
+/// room. Reached: it said so.
+pub(super) async fn fill_disk(stage: &Stage, hold: Duration) -> bool {
+    let Some(disk) = &stage.preload else { return false };
+    let _turn = stage.postgres_turn.lock().await;
+    let said_so = || {
+        let log = std::fs::read_to_string(stage.postgres.log_file()).unwrap_or_default();
+        log.matches("No space left on device").count()
+    };
+    let before = said_so();
+    disk.set("postgres", 1);
+    sleep(hold.max(Duration::from_secs(2))).await;
+    disk.set("postgres", 0);
+    if !stage.postgres.is_running() {
+        start(stage).await;
+    }
+    said_so() > before
+}
+
 /// Ends those who listen and those who ring, again and again. Reached: some were there.
 pub(super) async fn cut_bell(stage: &Stage, hold: Duration) -> bool {
     let begun = Instant::now();

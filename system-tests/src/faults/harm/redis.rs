@@ -5,14 +5,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dev_servers::Redis;
 use tokio::time::sleep;
 
 use super::Stage;
-use crate::{dice::Dice, traffic::QUIET_ACCOUNT};
+use crate::{
+    dice::Dice,
+    system::{host, on_redis},
+    traffic::QUIET_ACCOUNT,
+};
 
 /// A pass of the sweep over what a run makes takes some seconds.
 const REPAIRED_WITHIN: Duration = Duration::from_secs(40);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a Redis of a run takes to copy another.
+const FOLLOWS_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn pause(stage: &Stage, hold: Duration) -> bool {
     let _turn = stage.redis_turn.lock().await;
@@ -122,6 +129,44 @@ pub(super) async fn restore(stage: &Stage, hold: Duration) -> bool {
     // The next one that is killed has kept nothing again.
     let _ = std::fs::remove_file(snapshot);
     saved && went_on && was_there && killed && size > 0
+}
+
+/// A replica that has fallen behind is promoted, and ours becomes its replica, and is promoted again: as a fail-over that loses what
+/// was not replicated looks to those who connect by one address. Reached: time went on that the replica knows nothing of.
+pub(super) async fn promote_replica(stage: &Stage, hold: Duration) -> bool {
+    let _turn = stage.redis_turn.lock().await;
+    let Ok(replica) = Redis::start_private().await else { return false };
+    let (ours, other) = (stage.redis.url(), replica.url());
+    let copied = follow(&other, &ours).await && lead(&other).await;
+    let before = stage.history.applied();
+    sleep(hold.max(Duration::from_millis(500))).await;
+    let went_on = stage.history.applied() > before;
+    let followed = copied && follow(&ours, &other).await;
+    lead(&ours).await && followed && went_on
+}
+
+/// Makes one Redis the replica of another. Whether it has become like it.
+async fn follow(url: &str, leader: &str) -> bool {
+    let leader = host(leader);
+    let Some((host, port)) = leader.rsplit_once(':') else { return false };
+    for redis in [url, &format!("redis://{leader}")] {
+        let at_once = ["CONFIG", "SET", "repl-diskless-sync-delay", "0"];
+        let _: Result<String, _> = on_redis(redis, &at_once).await;
+    }
+    let _: Result<String, _> = on_redis(url, &["REPLICAOF", host, port]).await;
+    let begun = Instant::now();
+    while begun.elapsed() < FOLLOWS_WITHIN {
+        sleep(LOOK_INTERVAL).await;
+        let state: Result<String, _> = on_redis(url, &["INFO", "replication"]).await;
+        if state.is_ok_and(|state| state.contains("master_link_status:up")) {
+            return true;
+        }
+    }
+    false
+}
+
+async fn lead(url: &str) -> bool {
+    on_redis::<String>(url, &["REPLICAOF", "NO", "ONE"]).await.is_ok()
 }
 
 async fn snapshot_file(stage: &Stage) -> Option<PathBuf> {

@@ -8,7 +8,7 @@ use std::{
 use tokio::time::sleep;
 
 use super::{Stage, services};
-use crate::dice::Dice;
+use crate::{dice::Dice, traffic::flood};
 
 /// Clients send much of it twice at once, give up early, and ask again late. Reached: all three had answers to show.
 pub(super) async fn retries(stage: &Stage, hold: Duration) -> bool {
@@ -38,6 +38,11 @@ pub(super) async fn race(stage: &Stage, dice: &mut Dice, hold: Duration) -> bool
     sleep(hold.max(Duration::from_millis(800))).await;
     set(&stage.manners.hedged, usual);
     paused && killed && stage.mischief.hedged.load(Ordering::Relaxed) > before
+}
+
+/// Many callers send much more than can be done, beside connections that say nothing. Reached: some of it was refused for that.
+pub(super) async fn overload(stage: &Stage, dice: &Dice, hold: Duration) -> bool {
+    flood(&stage.clients, &stage.history, dice, hold).await > 0
 }
 
 /// Sets a manner; gives what it was.

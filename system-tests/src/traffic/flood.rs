@@ -1,0 +1,85 @@
+//! Callers who send much more than can be done.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpStream,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use super::{
+    Sender,
+    mix::{Knowledge, request_id},
+    sender::Together,
+};
+use crate::{
+    dice::Dice,
+    history::{Answer, Call, Ending, History, Work},
+    system::Clients,
+};
+
+/// Together they have five times as many commands under way as may wait in the queues of two write services.
+const CALLERS: u64 = 100;
+/// As many as a batch may have.
+const COMMANDS: u64 = 1000;
+/// Connections to every service over which nothing is ever sent.
+const SILENT: usize = 150;
+const CONNECTS_WITHIN: Duration = Duration::from_secs(2);
+/// How long one of them waits for a batch, and in the end for an outcome that he does not know.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Other than any usual client's, so that accounts have other names.
+const FIRST_NUMBER: u64 = 100;
+
+/// Floods the write services for a while. How many commands were refused because there were too many.
+pub(crate) async fn flood(
+    clients: &Clients,
+    history: &Arc<History>,
+    dice: &Dice,
+    length: Duration,
+) -> usize {
+    let _silent = silent_connections(clients).await;
+    let until = Instant::now() + length;
+    let mut callers = JoinSet::new();
+    for number in FIRST_NUMBER..FIRST_NUMBER + CALLERS {
+        let sender = Sender::new(clients, history.clone());
+        callers.spawn(send_batches(sender, number, dice.of(number), until));
+    }
+    callers.join_all().await.into_iter().sum()
+}
+
+async fn send_batches(sender: Sender, number: u64, mut dice: Dice, until: Instant) -> usize {
+    let mut knowledge = Knowledge::of(number);
+    let mut too_many = 0;
+    let writer = usize::try_from(number).unwrap_or_default();
+    while Instant::now() < until {
+        let commands = knowledge.commands(&mut dice, COMMANDS, COMMANDS);
+        let new = |command| Call::new(request_id(), Work::One(command));
+        let mut calls: Vec<Call> = commands.into_iter().map(new).collect();
+        sender.together(&mut calls, Together::Batch, writer, PATIENCE).await;
+        for mut call in calls {
+            too_many += usize::from(call.attempts.iter().any(|one| is_overload(&one.answer)));
+            if call.ending() == Ending::Unresolved {
+                sender.until_resolved(&mut call, writer, PATIENCE * 10).await;
+            }
+            sender.history.add(call);
+        }
+    }
+    too_many
+}
+
+fn is_overload(answer: &Answer) -> bool {
+    matches!(answer, Answer::NotApplied { code, .. } if code == "ResourceExhausted")
+}
+
+async fn silent_connections(clients: &Clients) -> Vec<TcpStream> {
+    let mut all = Vec::new();
+    for addr in clients.addrs() {
+        for _ in 0..SILENT {
+            if let Ok(Ok(stream)) = timeout(CONNECTS_WITHIN, TcpStream::connect(addr)).await {
+                all.push(stream);
+            }
+        }
+    }
+    all
+}
