@@ -32,6 +32,6 @@ mod witness;
 
 pub use accounts::{account, euros, open_accounts};
 pub use dice::Dice;
-pub use process::{Process, logs_folder, until};
+pub use process::{Process, descriptors_max, logs_folder, until};
 pub use system::{Clients, Size, System};
 pub use witness::{Witnesses, the_read_model_matches};

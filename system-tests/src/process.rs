@@ -117,8 +117,20 @@ impl Process {
         self.running.as_ref().and_then(|(child, _)| child.id())
     }
 
+    /// Its resident memory in KiB, and its open descriptors; `None` when it is gone.
+    #[must_use]
+    pub fn held(&self) -> Option<(u64, u64)> {
+        let pid = self.pid()?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let memory = memory.and_then(|text| text.split_whitespace().next()?.parse().ok());
+        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"));
+        let descriptors = descriptors.map_or(0, |entries| entries.count() as u64);
+        Some((memory.unwrap_or_default(), descriptors))
+    }
+
     /// Whether it runs. One that has ended by itself does not.
-    pub(crate) fn is_running(&mut self) -> bool {
+    pub fn is_running(&mut self) -> bool {
         self.running.as_mut().is_some_and(|(child, _)| matches!(child.try_wait(), Ok(None)))
     }
 
@@ -139,7 +151,8 @@ impl Process {
     }
 
     /// What it wrote, in all of its lives.
-    pub(crate) fn log_text(&self) -> String {
+    #[must_use]
+    pub fn log_text(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
@@ -149,6 +162,14 @@ impl Process {
     pub fn log(&self) -> String {
         self.log.display().to_string()
     }
+}
+
+/// How many descriptors this process may have.
+#[must_use]
+pub fn descriptors_max() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(1024)
 }
 
 /// Waits until `what` holds, asking again and again.

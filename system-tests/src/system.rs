@@ -118,8 +118,8 @@ impl Clients {
         self.reader_addrs.len()
     }
 
-    /// Host and port of every service.
-    pub(crate) fn addrs(&self) -> impl Iterator<Item = &str> {
+    /// Host and port of every service: first those that write, then those that read.
+    pub fn addrs(&self) -> impl Iterator<Item = &str> {
         self.writer_addrs.iter().chain(&self.reader_addrs).map(String::as_str)
     }
 

@@ -78,6 +78,7 @@ async fn every_row_of_the_catalogue_has_its_code_its_reason_and_its_details() {
     what_is_not_there(&mut seen, &service).await;
     freshness(&mut seen, &service, &model).await;
     transport(&mut seen, &service).await;
+    deadlines(&mut seen).await;
     history(&mut seen).await;
     missing_views(&mut seen).await;
     overload_and_draining(&mut seen).await;
@@ -88,6 +89,8 @@ async fn every_row_of_the_catalogue_has_its_code_its_reason_and_its_details() {
         "ACCOUNT_NOT_FOUND",
         "BATCH_TOO_LARGE",
         "CONSISTENCY_INVALID",
+        "DEADLINE_BEFORE_START",
+        "DEADLINE_PASSED",
         "FIELD_REQUIRED",
         "HISTORY_NOT_KEPT",
         "LOG_CHANGED",
@@ -215,6 +218,22 @@ async fn transport(seen: &mut Catalogue, service: &Service) {
     }
     let got = call_raw(service.channel.clone(), "GetEverything", b"").await;
     seen.row((Code::Unimplemented, "METHOD_UNKNOWN", Retry::No), "", got);
+}
+
+async fn deadlines(seen: &mut Catalogue) {
+    let redis = Redis::start_private().await.unwrap();
+    let mut model = Model::new(&redis.url(), 1).await;
+    model.open("alice", "acme").await;
+    let service = Service::start(&redis.url(), &[]).await;
+    let query = balance("alice");
+    let late = refused_in_time(service.addr, &query, Duration::ZERO).await;
+    let row = (Code::DeadlineExceeded, "DEADLINE_BEFORE_START", Retry::Yes);
+    seen.row(row, "", Err::<(), _>(late));
+    redis.pause().unwrap();
+    let late = refused_in_time(service.addr, &query, Duration::from_millis(50)).await;
+    let row = (Code::DeadlineExceeded, "DEADLINE_PASSED", Retry::Yes);
+    seen.row(row, "", Err::<(), _>(late));
+    redis.resume().unwrap();
 }
 
 async fn history(seen: &mut Catalogue) {

@@ -8,6 +8,6 @@ pub(crate) mod requests;
 pub(crate) mod service;
 
 pub(crate) use model::Model;
-pub(crate) use raw::call_raw;
+pub(crate) use raw::{call_raw, refused_in_time};
 pub(crate) use requests::*;
 pub(crate) use service::{Service, command, in_time, joined};

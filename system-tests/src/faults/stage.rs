@@ -105,8 +105,8 @@ impl Stage {
     pub(crate) async fn footprints(&self) -> Vec<(String, (u64, u64))> {
         let mut all = Vec::new();
         for (name, process) in self.processes() {
-            if let Some(pid) = process.lock().await.pid() {
-                all.push((name, held_by(pid)));
+            if let Some(held) = process.lock().await.held() {
+                all.push((name, held));
             }
         }
         let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
@@ -238,14 +238,4 @@ impl Drop for Probe<'_> {
         let call = Call::new(self.call.request_id, self.call.work.clone());
         self.stage.history.add(std::mem::replace(&mut self.call, call));
     }
-}
-
-/// Resident memory in KiB, and open descriptors.
-fn held_by(pid: u32) -> (u64, u64) {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let memory = memory.and_then(|text| text.split_whitespace().next()?.parse().ok());
-    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"));
-    let descriptors = descriptors.map_or(0, |entries| entries.count() as u64);
-    (memory.unwrap_or_default(), descriptors)
 }

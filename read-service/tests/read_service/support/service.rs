@@ -26,6 +26,7 @@ pub(crate) type Balance = Result<(i64, String), Status>;
 pub(crate) struct Service {
     pub(crate) client: Client,
     pub(crate) channel: Channel,
+    pub(crate) addr: SocketAddr,
     pub(crate) metrics_addr: SocketAddr,
     pub(crate) shutdown: CancellationToken,
     pub(crate) tasks: JoinSet<Result<(), ServeError>>,
@@ -53,7 +54,7 @@ impl Service {
         let endpoint = Channel::from_shared(format!("http://{addr}")).unwrap();
         let channel = endpoint.connect().await.unwrap();
         let client = ReadServiceClient::new(channel.clone());
-        Self { client, channel, metrics_addr, shutdown, tasks }
+        Self { client, channel, addr, metrics_addr, shutdown, tasks }
     }
 
     pub(crate) fn client(&self) -> Client {
