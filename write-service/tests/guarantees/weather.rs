@@ -1,6 +1,9 @@
 //! Bad weather: what a call gets when it is late, when there is too much of it, and when the database is not as it should be.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures::stream;
 use prost::Message;
@@ -135,6 +138,36 @@ async fn a_caller_that_sends_much_leaves_room_for_others_and_does_not_make_them_
     // It came after all of those, and was decided in the batch behind the one that was held, or the next.
     let position = little.unwrap().write.position - opened.write.position;
     assert!(position <= i64::try_from(3 * BATCH).unwrap(), "it was decided as number {position}");
+}
+
+/// All from one caller, so that no turns between callers help.
+#[tokio::test]
+async fn an_account_that_everybody_writes_to_holds_no_other_up() {
+    const CALLERS: usize = 64;
+    const OTHERS: usize = 30;
+    let log = Log::create(1).await;
+    let service = log.service().await;
+    service.done(open("hot")).await;
+    service.done(open("other")).await;
+    let stop = AtomicBool::new(false);
+    let hot = (0..CALLERS).map(async |_| {
+        while !stop.load(Ordering::Relaxed) {
+            service.done(deposit("hot", 1)).await;
+        }
+    });
+    let others = async {
+        let before = service.done(deposit("hot", 1)).await.version();
+        for _ in 0..OTHERS {
+            service.done(deposit("other", 1)).await;
+        }
+        let after = service.done(deposit("hot", 1)).await.version();
+        stop.store(true, Ordering::Relaxed);
+        usize::try_from(after - before).unwrap()
+    };
+    let (_, meanwhile) = tokio::join!(futures::future::join_all(hot), others);
+    assert!(meanwhile > OTHERS, "only {meanwhile} were on the hot account");
+    // Each waits for what is under way, and at most once for everybody.
+    assert!(meanwhile <= OTHERS * 3 * CALLERS, "{meanwhile} went before {OTHERS}");
 }
 
 #[tokio::test]
