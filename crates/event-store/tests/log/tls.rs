@@ -75,3 +75,38 @@ async fn a_postgres_without_tls_is_not_talked_to_in_plain_text_instead() {
     let refused = refusal(&format!("{url}{}", trust(&authority))).await;
     assert!(refused.contains("does not support TLS"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_postgres_that_asks_for_a_certificate_is_shown_one() {
+    let authority = Authority::new();
+    let server = Postgres::start_private_with_tls(shown(&authority, "localhost")).await.unwrap();
+    let connection = connect(&server.url(), "t", Purpose::Control).await.unwrap();
+    let admin = &connection.client;
+    let folder: String = admin.query_one("SHOW data_directory", &[]).await.unwrap().get(0);
+    let write = async |name: &str, text: &str| {
+        let lines = text.lines().map(|line| format!("('{line}')")).collect::<Vec<_>>().join(",");
+        admin.batch_execute(&format!("COPY (VALUES {lines}) TO '{folder}/{name}'")).await.unwrap();
+    };
+    write("ca.crt", &std::fs::read_to_string(authority.ca_file()).unwrap()).await;
+    write(
+        "pg_hba.conf",
+        "hostnossl all all all trust\nhostssl all all all trust clientcert=verify-ca",
+    )
+    .await;
+    admin.batch_execute("ALTER SYSTEM SET ssl_ca_file = 'ca.crt'").await.unwrap();
+    admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+
+    let url = server.url().replacen("127.0.0.1", "localhost", 1) + &trust(&authority);
+    let showing = |pair: &dev_credentials::Pair| {
+        format!("{url}&sslcert={}&sslkey={}", pair.cert.display(), pair.key.display())
+    };
+    let begun = Instant::now();
+    while !refusal(&url).await.contains("certificate") {
+        assert!(begun.elapsed() < Duration::from_secs(10), "without a certificate, one gets in");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(refusal(&showing(&authority.client("writer"))).await, "connected");
+    let stranger = Authority::new();
+    let refused = refusal(&showing(&stranger.client("writer"))).await;
+    assert_ne!(refused, "connected");
+}
