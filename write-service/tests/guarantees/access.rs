@@ -273,3 +273,26 @@ async fn health_is_open_and_reflection_only_if_settings_say_so() {
         assert!(service.caller("t", &json!({})).await.list_services().await.is_ok());
     }
 }
+
+/// Over the connection that was opened while he had the right.
+#[tokio::test]
+async fn a_right_of_a_certificate_that_is_taken_away_is_gone_soon_and_broken_rights_change_nothing()
+{
+    let log = Log::create(1).await;
+    let service = Guarded::start(&log).await;
+    let operator = service.client(&Shown::Certificate(service.authority.client("operator"))).await;
+    operator.done(open("a")).await;
+    let rights = service.authority.path("rights.json");
+    std::fs::write(&rights, "{").unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    operator.done(deposit("a", 1)).await;
+    std::fs::write(&rights, r#"{"callers": []}"#).unwrap();
+    within("a refusal", async {
+        while operator.send(deposit("a", 1)).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let refusal = operator.refused(deposit("a", 1)).await;
+    assert_eq!((refusal.code, refusal.applied()), (Code::PermissionDenied, "false"));
+}
