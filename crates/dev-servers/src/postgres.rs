@@ -78,6 +78,15 @@ impl Postgres {
         .await
     }
 
+    /// Starts a hot standby of this one, in a new temporary folder.
+    ///
+    /// # Errors
+    /// When this one does not answer or the other one does not start.
+    pub async fn start_standby(&self) -> Result<Self, Error> {
+        let url = self.url();
+        blocking(move || Self::start(PostgresFolder::standby_of(&url)?, Vec::new())).await
+    }
+
     /// Starts one whose data is kept in `folder`, made there if need be, with a database `counterfoil`.
     /// The caller sees to it that nobody else opens the same folder. A server that a killed process left behind is
     /// stopped first.

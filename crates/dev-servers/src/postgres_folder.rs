@@ -39,19 +39,33 @@ pub(crate) struct PostgresFolder {
 impl PostgresFolder {
     /// A new folder that goes with its server.
     pub(crate) fn temporary() -> Result<Self, Error> {
+        let new = Self::empty()?;
+        new.initialise(&new.data, &["--auth=trust", "--no-sync"])?;
+        Ok(new)
+    }
+
+    /// The same with a copy of another server's data, which it goes on copying.
+    pub(crate) fn standby_of(url: &str) -> Result<Self, Error> {
+        let new = Self::empty()?;
+        let mut copy = new.command("pg_basebackup");
+        copy.args(["--dbname", url, "--checkpoint=fast", "--write-recovery-conf", "--no-sync"]);
+        copy.arg("-D").arg(&new.data);
+        succeeds("pg_basebackup", &mut copy)?;
+        Ok(new)
+    }
+
+    fn empty() -> Result<Self, Error> {
         let account = Account::for_postgres()?;
         let folder = temporary_folder(account)?;
         account.give(&folder)?;
-        let new = Self {
+        Ok(Self {
             programs: binary::postgres_folder(None)?,
             account,
             data: folder.join("data"),
             log: folder.join("postgres.log"),
             password: None,
             temporary: Some(folder),
-        };
-        new.initialise(&new.data, &["--auth=trust", "--no-sync"])?;
-        Ok(new)
+        })
     }
 
     /// Has the server offer TLS. Postgres insists that nobody else can read its key.
@@ -115,12 +129,7 @@ impl PostgresFolder {
     fn initialise(&self, data: &Path, options: &[&str]) -> Result<(), Error> {
         let mut initdb = self.command("initdb");
         initdb.arg("-D").arg(data).args(["-U", SUPERUSER, "--encoding=UTF8", "--locale=C"]);
-        let output = initdb.args(options).output().map_err(io_error("run initdb"))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let output = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(Error::Failed { program: "initdb", output })
+        succeeds("initdb", initdb.args(options))
     }
 
     /// Two servers in one folder would destroy it; Postgres guards against that too, by refusing to start.
@@ -136,6 +145,15 @@ impl PostgresFolder {
             }
         }
     }
+}
+
+fn succeeds(program: &'static str, command: &mut Command) -> Result<(), Error> {
+    let output = command.output().map_err(io_error(format!("run {program}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let output = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(Error::Failed { program, output })
 }
 
 /// `parent/postgres`, or what that is a link to.

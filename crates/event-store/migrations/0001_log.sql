@@ -49,7 +49,9 @@ CREATE TABLE counterfoil.events (
     peer_shard      smallint,
     schema_version  smallint,          -- of this event type; NULL is 1
     request_id      uuid,              -- on the first row of a command
-    account_id      text,              -- on openings
+    -- On openings. Compared byte by byte: an index in the database's order is wrong as soon as an update of the system changes that
+    -- order, and then accounts that are there are not found, and opened again.
+    account_id      text COLLATE "C",
     owner_id        text,              -- on openings
     currency        text,              -- on openings, and on rejections of money movements
     reference       text,

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_postgres::{
     AsyncMessage, Client, Config, NoTls, Notification, Socket,
-    config::{Host, SslMode},
+    config::{Host, SslMode, TargetSessionAttrs},
     tls::{MakeTlsConnect, TlsStream},
 };
 
@@ -54,6 +54,11 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// Whether a standby is of no use for it.
+    fn is_of_the_primary(self) -> bool {
+        !matches!(self, Self::Read | Self::ReadSlowly)
+    }
+
     /// Settings sent with the connection, so that no default of a role or database weakens or slows it.
     ///
     /// Index scans are forced: a statement planned while a table was empty would otherwise read all of it for ever.
@@ -130,6 +135,10 @@ pub async fn connect(
         .keepalives_interval(Duration::from_secs(2))
         .keepalives_retries(3)
         .tcp_user_timeout(SILENCE_MAX);
+    // One of several hosts: what the writer is told by a standby may be old.
+    if config.get_hosts().len() > 1 && purpose.is_of_the_primary() {
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    }
     match protection {
         Protection::Verified(certificates) => {
             let tls = Tls::new(&certificates).map_err(|error| unprotected(&error))?;

@@ -48,6 +48,10 @@ impl Address {
         let name = format!("counterfoil-load/{}", self.instance);
         control.end_connections(&name, END_PATIENCE).await?;
         let reads = WriterReads::connect(&self.database_url, &name).await?;
+        // The server that was looked at need not be this one: a name may have several addresses.
+        if reads.log().is_standby().await? {
+            return Err(Error::Standby);
+        }
         let identity = reads.log().identity().await?;
         Ok(Connections { appender, reads: Arc::new(reads), control, identity })
     }

@@ -17,6 +17,7 @@ mod logins;
 mod lost_answers;
 mod races;
 mod refusals;
+mod standbys;
 mod streams;
 mod support;
 mod weather;
