@@ -115,6 +115,16 @@ async fn a_second_row_that_an_index_hides_is_found() {
 }
 
 #[tokio::test]
+async fn an_account_that_was_opened_twice_is_found() {
+    let log = History::with_an_account_opened_twice().await;
+    let found = findings(&log.url, &[]);
+    let says = |words: &str| found.iter().any(|(_, found)| found.contains(words));
+    assert!(says("(account bob): an account of this id was opened before"), "{found:?}");
+    assert!(says("nothing keeps (shard, account_id) unique where (event_type = 1)"), "{found:?}");
+    assert_eq!(found.len(), 2, "{found:?}");
+}
+
+#[tokio::test]
 async fn a_number_of_shards_that_was_edited_is_found() {
     let log = History::written().await;
     tamper(&log.url, "UPDATE counterfoil.incarnations SET shards = 5").await;

@@ -37,26 +37,44 @@ struct Pen {
 impl History {
     /// In a database of its own.
     pub(crate) async fn written() -> Self {
-        let url = TestServers::get().database().await;
-        let identity = migrate(&url, ShardCount::new(SHARDS)).await.unwrap();
-        let history = Self { url, identity };
+        let history = Self::empty().await;
         history.write(500).await;
         history
     }
 
+    /// The same, and then Bob's id is opened once more, which its index does not notice.
+    pub(crate) async fn with_an_account_opened_twice() -> Self {
+        let history = Self::empty().await;
+        dev_servers::tamper(&history.url, "DROP INDEX counterfoil.events_account_id_key").await;
+        let mut pen = history.pen().await;
+        pen.write(500).await;
+        pen.open((Shard::ZERO, 3), "bob");
+        pen.append().await;
+        history
+    }
+
+    async fn empty() -> Self {
+        let url = TestServers::get().database().await;
+        let identity = migrate(&url, ShardCount::new(SHARDS)).await.unwrap();
+        Self { url, identity }
+    }
+
     /// Writes it, from the beginning of an empty log; `amount` is what Bob begins with.
     pub(crate) async fn write(&self, amount: i64) {
+        self.pen().await.write(amount).await;
+    }
+
+    async fn pen(&self) -> Pen {
         let identity = self.identity;
         let heads = identity.shards.shards().map(|shard| (shard, identity.empty_head(shard)));
-        let mut pen = Pen {
+        Pen {
             appender: Appender::connect(&self.url, "counterfoil-append/history").await.unwrap(),
             identity,
             heads: heads.collect(),
             pending: BTreeMap::new(),
             states: BTreeMap::new(),
             requests: 0,
-        };
-        pen.write(amount).await;
+        }
     }
 }
 

@@ -1,5 +1,10 @@
 //! One shard of the log, from its beginning to its head.
 
+use std::{
+    collections::{HashSet, hash_map::RandomState},
+    hash::BuildHasher,
+};
+
 use event_store::{ChainLink, Error, LogIdentity, LogReader, RecordedBatch, RecordedEvent};
 use ledger::{AccountId, Event, Position, Shard, ShardCount};
 
@@ -23,6 +28,7 @@ pub(super) async fn verify(
         shard,
         shards: identity.shards,
         misplaced: Misplaced::default(),
+        opened: Opened::default(),
         link: identity.genesis(shard),
         accounts: Some(0),
         states: States::default(),
@@ -68,6 +74,7 @@ struct Walk<'a> {
     shard: Shard,
     shards: ShardCount,
     misplaced: Misplaced,
+    opened: Opened,
     /// The last batch that was passed.
     link: ChainLink,
     /// Accounts opened so far; unknown after a batch that was stepped over.
@@ -82,6 +89,21 @@ struct Misplaced {
     count: u64,
     /// The row of the first, the account, and where it belongs.
     first: Option<(Position, AccountId, Shard)>,
+}
+
+/// The ids that were opened, as hashes: there may be many millions. That two of ten million ids have one hash by chance happens in one
+/// of some hundred thousand runs.
+#[derive(Default)]
+struct Opened {
+    hashes: HashSet<u64>,
+    keys: RandomState,
+}
+
+impl Opened {
+    /// Whether it was not opened before.
+    fn add(&mut self, id: &AccountId) -> bool {
+        self.hashes.insert(self.keys.hash_one(id))
+    }
 }
 
 impl Walk<'_> {
@@ -114,7 +136,7 @@ impl Walk<'_> {
             }
         }
         for event in events {
-            self.check_place(event);
+            self.check_opening(event);
             if let Err(what) = self.states.check(event) {
                 let account = self.account_name(event).await;
                 self.findings.add(self.shard, format!("row {} ({account})", event.position), what);
@@ -126,13 +148,17 @@ impl Walk<'_> {
         peers::verify(self.log, events, self.findings).await
     }
 
-    fn check_place(&mut self, event: &RecordedEvent) {
+    fn check_opening(&mut self, event: &RecordedEvent) {
         let Event::AccountOpened { opening, .. } = &event.event else { return };
         let belongs = opening.account_id.shard(self.shards);
         if belongs != self.shard {
             self.misplaced.count += 1;
             let first = || (event.position, opening.account_id.clone(), belongs);
             self.misplaced.first.get_or_insert_with(first);
+        }
+        if !self.opened.add(&opening.account_id) {
+            let place = format!("row {} (account {})", event.position, opening.account_id);
+            self.findings.add(self.shard, place, "an account of this id was opened before");
         }
     }
 
