@@ -249,6 +249,22 @@ async fn a_database_that_forgets_is_not_written() {
 
 /// Settings of the whole server, which all tests share: so a session is told of others than there are.
 #[tokio::test]
+async fn a_log_that_a_crash_would_empty_is_not_written() {
+    let log = Log::create(1).await;
+    let admin = log.admin().await;
+    admin.run("ALTER TABLE counterfoil.batches SET UNLOGGED").await;
+    let service = log.service().await;
+    let refusal = service.refused(open("a")).await;
+    check(&refusal, Code::Unavailable, "LEDGER_UNSAFE", "false");
+    assert!(refusal.message.contains("UNLOGGED"), "{refusal:?}");
+    service.until_serving(false).await;
+    admin.run("ALTER TABLE counterfoil.batches SET LOGGED").await;
+    service.until_serving(true).await;
+    service.done(open("a")).await;
+    log.judge().await;
+}
+
+#[tokio::test]
 async fn a_server_that_would_lose_commands_is_refused_by_name() {
     for (function, answer, reason, says) in [
         (
