@@ -172,9 +172,11 @@ fn told(answer: Answered, account: &str) -> ReadAnswer {
             ReadAnswer::Found { as_of, staleness, found }
         }
         Err(status) if status.code() == Code::NotFound => {
-            let as_of = error_details::metadata(&status).get("as_of").cloned();
-            let as_of = as_of.and_then(|text| answers::token(&text));
-            ReadAnswer::Missing { account: account.to_owned(), as_of }
+            let metadata = error_details::metadata(&status);
+            let as_of = metadata.get("as_of").and_then(|text| answers::token(text));
+            // Of several that were asked for, it says which.
+            let account = metadata.get("account_id").map_or(account, String::as_str).to_owned();
+            ReadAnswer::Missing { account, as_of }
         }
         Err(status) => {
             let (code, reason) = (format!("{:?}", status.code()), answers::reason(&status));
