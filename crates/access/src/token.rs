@@ -18,6 +18,7 @@ use serde::Deserialize;
 use service_kit::reload::{FileError, Reloaded};
 use tokio_rustls::rustls::pki_types::SubjectPublicKeyInfoDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tracing::warn;
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_PKCS1_RSAENCRYPTION, OID_SIG_ED25519,
 };
@@ -132,11 +133,14 @@ impl KeySet {
     fn read(file: &[u8], issuer: &str, audience: &str) -> Result<Self, String> {
         let is_json = file.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
         let found = if is_json { keys_of_jwks(file)? } else { keys_of_pem(file)? };
-        if found.is_empty() {
-            return Err("there is no public key for RS256, ES256 or EdDSA".to_owned());
-        }
         if found.len() > KEYS_MAX {
             return Err(format!("there are {} keys, at most {KEYS_MAX} are allowed", found.len()));
+        }
+        if found.is_empty() {
+            // Somebody has taken the last one away, and its tokens must end. Half a file does not come to here.
+            warn!(
+                "no public key for RS256, ES256 or EdDSA in the keys of tokens: no token is good"
+            );
         }
         let keys = found.into_iter().map(|(id, key, algorithm)| {
             let mut validation = Validation::new(algorithm);
@@ -159,7 +163,8 @@ impl KeySet {
             key.algorithm == header.alg
                 && (key.id.is_none() || header.kid.is_none() || key.id == header.kid)
         };
-        let is_allowed = self.keys.iter().any(|key| key.algorithm == header.alg);
+        let is_allowed =
+            self.keys.is_empty() || self.keys.iter().any(|key| key.algorithm == header.alg);
         let mut invalid =
             if is_allowed { TokenInvalid::Signature } else { TokenInvalid::Unreadable };
         for key in self.keys.iter().filter(fits) {
@@ -233,19 +238,21 @@ fn key_of_jwk(jwk: &Jwk) -> Option<Result<FoundKey, String>> {
     Some(key.map(|key| (id, key, algorithm)))
 }
 
+/// Every such key of a PEM file. Without any public key it is none: a file that could not be written is empty.
 fn keys_of_pem(file: &[u8]) -> Result<Vec<FoundKey>, String> {
     if file.windows(11).any(|words| words == b"PRIVATE KEY") {
         return Err("it has a private key, which does not belong here".to_owned());
     }
-    SubjectPublicKeyInfoDer::pem_slice_iter(file)
-        .map(|key| {
-            let key = key.map_err(|_| "a key is not in PEM")?;
-            key_of_der(&key)
-        })
-        .collect()
+    let keys: Vec<_> = SubjectPublicKeyInfoDer::pem_slice_iter(file)
+        .collect::<Result<_, _>>()
+        .map_err(|_| "a key is not in PEM")?;
+    if keys.is_empty() {
+        return Err("there is no public key in it, and it is no JWKS".to_owned());
+    }
+    keys.iter().filter_map(|key| key_of_der(key).transpose()).collect()
 }
 
-fn key_of_der(der: &[u8]) -> Result<FoundKey, String> {
+fn key_of_der(der: &[u8]) -> Result<Option<FoundKey>, String> {
     let (_, key) = SubjectPublicKeyInfo::from_der(der).map_err(|_| "a key cannot be read")?;
     let (kind, bits) = (&key.algorithm.algorithm, &*key.subject_public_key.data);
     let curve = key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
@@ -256,9 +263,9 @@ fn key_of_der(der: &[u8]) -> Result<FoundKey, String> {
     } else if *kind == OID_SIG_ED25519 {
         (DecodingKey::from_ed_der(bits), Algorithm::EdDSA)
     } else {
-        return Err("a key is neither RSA nor on the curves P-256 or Ed25519".to_owned());
+        return Ok(None); // neither RSA nor on the curves P-256 or Ed25519
     };
-    Ok((None, key, algorithm))
+    Ok(Some((None, key, algorithm)))
 }
 
 #[cfg(test)]

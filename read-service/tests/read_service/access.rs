@@ -239,3 +239,34 @@ async fn changed_keys_count_soon_and_broken_ones_not_at_all() {
     .await;
     assert_eq!(reason(&ask().await.unwrap_err()).as_deref(), Some("TOKEN_INVALID"));
 }
+
+#[tokio::test]
+async fn a_list_without_keys_ends_all_tokens_until_there_are_some_again() {
+    let (_redis, _model, service, _) = world().await;
+    let caller = async || service.caller(&json!({"scope": "read", "accounts": "*"})).await;
+    let ask = async |client: &GuardedClient| {
+        client.client.clone().get_balance(client.request(balance("mine"))).await
+    };
+    let old = caller().await;
+    assert!(ask(&old).await.is_ok());
+    let jwks = service.issuer.jwks();
+    service.issuer.write_keys(r#"{"keys": []}"#);
+    in_time(async {
+        while ask(&old).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    for client in [old, caller().await] {
+        let status = ask(&client).await.unwrap_err();
+        let got = (status.code(), reason(&status));
+        assert_eq!(got, (Code::Unauthenticated, Some("TOKEN_INVALID".into())));
+    }
+    service.issuer.write_keys(&jwks);
+    in_time(async {
+        while ask(&caller().await).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}

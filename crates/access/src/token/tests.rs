@@ -101,17 +101,44 @@ fn clocks_may_differ_a_little() {
     }
 }
 
+/// A key on a curve that is not taken here.
+const P384_PEM: &str = "-----BEGIN PUBLIC KEY-----
+MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEXC8AQ43mxM6BY/qhYz9orrF2Z0+6ik/i
+iARzrz7Y+HXaBrmqwcQjp8tWNASOKwh38CO5pCDxCJrAfUUmZHjZ3UzFNukXm74B
+QRH3gjsTHXyW0GG/AZSLM8i21/IeUp2b
+-----END PUBLIC KEY-----
+";
+
 #[test]
 fn only_public_keys_for_signatures_are_taken() {
     let issuer = TokenIssuer::new();
+    let token = issuer.sign(&of(&json!({})));
     let secret = json!({"keys": [{"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"}]}).to_string();
     let mut for_encryption: Value = serde_json::from_str(&issuer.jwks()).unwrap();
     for key in for_encryption["keys"].as_array_mut().unwrap() {
         key["use"] = json!("enc");
     }
+    let unknown = json!({"keys": [{"kty": "AKP", "alg": "ML-DSA-44", "pub": "x"}]}).to_string();
+    for keyless in ["{\"keys\": []}", &secret, &for_encryption.to_string(), &unknown, P384_PEM] {
+        let judged = key_set(keyless).verify(&token).map(|_| ());
+        assert_eq!(judged, Err(TokenInvalid::Signature), "{keyless}");
+    }
+}
+
+#[test]
+fn a_key_for_others_does_not_shut_out_ours() {
+    let issuer = TokenIssuer::new();
+    let keys = key_set(&format!("{P384_PEM}{}", issuer.pem()));
+    assert!(keys.verify(&issuer.sign(&of(&json!({})))).is_ok());
+}
+
+#[test]
+fn what_is_no_list_of_public_keys_is_not_taken_for_an_empty_one() {
+    let issuer = TokenIssuer::new();
     let private = issuer.pem().replace("PUBLIC", "PRIVATE");
-    for useless in ["", "{}", "x", "{\"keys\": []}", &secret, &for_encryption.to_string(), &private]
-    {
+    let half_pem = &issuer.pem()[..80];
+    let half_jwks = &issuer.jwks()[..80];
+    for useless in ["", " \n", "{}", "{", "x", "{\"keys\": 1}", half_pem, half_jwks, &private] {
         assert!(KeySet::read(useless.as_bytes(), ISSUER, AUDIENCE).is_err(), "{useless}");
     }
 }
