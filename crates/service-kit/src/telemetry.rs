@@ -1,9 +1,11 @@
 //! Log lines on standard error: text for people or flat JSON for machines.
 
+mod lines;
+
 use std::backtrace::Backtrace;
 use std::io::{self, IsTerminal};
 use std::panic;
-use std::sync::Once;
+use std::sync::{Mutex, Once};
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
@@ -13,6 +15,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::{LogArgs, LogFormat};
+
+use lines::Lines;
 
 static INSTALLED: Once = Once::new();
 
@@ -36,7 +40,8 @@ pub enum TelemetryError {
 /// # Errors
 /// The filter cannot be read; nothing is installed then.
 pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
-    let subscriber = subscriber(args, io::stderr, io::stderr().is_terminal())?;
+    let writer = Mutex::new(Lines::new(io::stderr(), args.log_format));
+    let subscriber = subscriber(args, writer, io::stderr().is_terminal())?;
     INSTALLED.call_once(|| {
         // Also routes the `log` crate's records, which the database clients write.
         if subscriber.try_init().is_ok() && args.log_format == LogFormat::Json {
@@ -86,14 +91,14 @@ fn log_panics() {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct Kept(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Lines {
+    impl Write for Kept {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -104,7 +109,7 @@ mod tests {
     }
 
     fn logged(format: LogFormat, filter: &str, events: impl FnOnce()) -> String {
-        let lines = Lines::default();
+        let lines = Kept::default();
         let args = LogArgs { log_format: format, log_filter: filter.to_owned() };
         let writer = lines.clone();
         let subscriber = subscriber(&args, move || writer.clone(), false).unwrap();
