@@ -15,6 +15,7 @@ mod grpc;
 mod horizon;
 mod metrics;
 mod page_token;
+mod places;
 mod query;
 mod serve;
 mod store;

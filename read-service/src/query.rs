@@ -16,13 +16,14 @@ use access::Reach;
 use futures::future::try_join_all;
 use ledger::{Shard, ShardCount};
 use read_model::{AccountView, LatestEntry, LogRecord, Reader, View};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use service_kit::shares::{NoShare, Party};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::consistency::Consistency;
 use crate::error::{QueryError, StoreFault};
 use crate::horizon::Horizons;
+use crate::places::{Place, Places};
 use crate::store::{Batcher, CurrentLog, ReadPoint, Reading};
 use crate::survey::Survey;
 use crate::wait::Waits;
@@ -42,7 +43,7 @@ pub(crate) struct Queries {
     pub(crate) survey: Arc<Survey>,
     pub(crate) waits: Waits,
     /// One place per call in work.
-    pub(crate) places: Semaphore,
+    pub(crate) places: Places,
     /// How long one read may take.
     pub(crate) read_limit: Duration,
     pub(crate) shutdown: CancellationToken,
@@ -50,6 +51,8 @@ pub(crate) struct Queries {
 
 /// Who asks.
 pub(crate) struct Asker {
+    /// Whose places it takes.
+    pub(crate) party: Party,
     /// Which accounts it may be told of.
     pub(crate) reach: Reach,
     /// When it stops waiting.
@@ -58,13 +61,14 @@ pub(crate) struct Asker {
 
 /// One call that is in work.
 pub(crate) struct Call<'a> {
+    party: Party,
     reach: Reach,
     consistency: Consistency,
     /// Until when it may wait for its token.
     wait_until: Instant,
     /// The log it asks about.
     log: LogRecord,
-    _place: SemaphorePermit<'a>,
+    _place: Place<'a>,
 }
 
 impl Queries {
@@ -81,8 +85,14 @@ impl Queries {
         if self.shutdown.is_cancelled() {
             return Err(QueryError::ShuttingDown);
         }
-        let overloaded = |_| QueryError::Overloaded("calls are in work already");
-        let place = self.places.try_acquire().map_err(overloaded)?;
+        let Asker { party, reach, until } = asker;
+        let overloaded = |why| match why {
+            NoShare::Full => QueryError::Overloaded("calls are in work already"),
+            NoShare::KeptForOthers => {
+                QueryError::Overloaded("calls of this caller are in work already")
+            }
+        };
+        let place = self.places.take(party).map_err(overloaded)?;
         self.survey.require_keeping().await.map_err(QueryError::StoreUnavailable)?;
         let seen = match &consistency {
             // A token of a log that is not known yet may be of the newest.
@@ -93,8 +103,8 @@ impl Queries {
             .map_err(|fault| self.explain(fault))?
             .ok_or_else(|| QueryError::Rebuilding(self.survey.progress(View::Accounts, None)))?;
         consistency.check_against(&log)?;
-        let Asker { reach, until } = asker;
-        Ok(Call { reach, consistency, wait_until: self.waits.until(until), log, _place: place })
+        let wait_until = self.waits.until(until);
+        Ok(Call { party, reach, consistency, wait_until, log, _place: place })
     }
 
     /// Reads every shard at once.

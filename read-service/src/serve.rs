@@ -13,7 +13,6 @@ use service_kit::server::{GrpcServer, MESSAGE_BYTES_MAX};
 use service_kit::tls::{Tls, TlsError};
 use service_kit::transport_errors::Side;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
@@ -23,6 +22,7 @@ use crate::Config;
 use crate::grpc::ReadGrpc;
 use crate::horizon::Horizons;
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::query::Queries;
 use crate::store::{AccountLookup, Batcher, CurrentLog, LatestLookup};
 use crate::survey::Survey;
@@ -169,7 +169,7 @@ impl Parts<'_> {
         tasks.spawn(until(after_calls.clone(), batching));
 
         let waits = Waits::new(bells, config, shutdown.clone(), metrics.clone());
-        let places = Semaphore::new(usize::try_from(config.queries_max).unwrap_or(usize::MAX));
+        let places = Places::new(config.queries_max);
         let shutdown = shutdown.clone();
         Arc::new(Queries {
             reader,

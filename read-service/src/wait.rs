@@ -8,19 +8,20 @@ use std::time::Duration;
 
 use ledger::{Position, Shard};
 use read_model::View;
-use tokio::sync::Semaphore;
+use service_kit::shares::{NoShare, Party};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::QueryError;
 use crate::metrics::{Metrics, WaitOutcome};
+use crate::places::Places;
 
 pub(crate) use bells::{Bells, follow_publications};
 
 /// Calls that wait, and their limits.
 pub(crate) struct Waits {
     bells: Bells,
-    waiters: Semaphore,
+    waiters: Places,
     recheck: Duration,
     wait_max: Duration,
     shutdown: CancellationToken,
@@ -45,7 +46,7 @@ impl Waits {
     ) -> Self {
         Self {
             bells,
-            waiters: Semaphore::new(usize::try_from(config.waiters_max).unwrap_or(usize::MAX)),
+            waiters: Places::new(config.waiters_max),
             recheck: config.wait_recheck,
             wait_max: config.wait_max,
             shutdown,
@@ -62,9 +63,10 @@ impl Waits {
     /// Waits until `look` finds the view at or beyond every wanted position.
     ///
     /// # Errors
-    /// Too many wait already, the server is stopping, or a look failed.
+    /// Too many wait already, or too many of this caller's calls; the server is stopping, or a look failed.
     pub(crate) async fn until_reached<L>(
         &self,
+        party: Party,
         view: View,
         wanted: &[(Shard, Position)],
         until: Instant,
@@ -73,10 +75,14 @@ impl Waits {
     where
         L: Future<Output = Result<Position, QueryError>>,
     {
-        let Ok(_place) = self.waiters.try_acquire() else {
+        let refused = |why| {
             self.metrics.count_wait(WaitOutcome::Refused);
-            return Err(QueryError::Overloaded("calls wait for the read model already"));
+            QueryError::Overloaded(match why {
+                NoShare::Full => "calls wait for the read model already",
+                NoShare::KeptForOthers => "calls of this caller wait for the read model already",
+            })
         };
+        let _place = self.waiters.take(party).map_err(refused)?;
         let _counted = self.metrics.waiting();
         // One shard after the other: all must be there in the end, and none goes back meanwhile (if one does, the read
         // that follows finds out).

@@ -12,16 +12,14 @@ use std::sync::{
 
 use access::Reach;
 use ledger::{Command, RequestId};
+use service_kit::shares::Party;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::Instant,
 };
 
 use self::places::Hall;
-pub(crate) use self::{
-    arrivals::Arrivals,
-    places::{Party, Places},
-};
+pub(crate) use self::{arrivals::Arrivals, places::Places};
 use crate::answer::{Answer, CommandError, NoPlace};
 
 /// Most commands of one call.

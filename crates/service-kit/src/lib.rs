@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`config`], [`telemetry`], [`shutdown`], [`health`], [`metrics`], then [`server`]
 //! with what it puts around every call: [`transport_errors`], [`deadline`] and [`gate`], which speak
-//! [`error_details`]. [`tls`] is made of files that [`reload`] keeps up to date. [`clock`] stands alone.
+//! [`error_details`]. [`tls`] is made of files that [`reload`] keeps up to date. [`clock`] and [`shares`] stand alone.
 
 pub mod clock;
 pub mod config;
@@ -19,6 +19,7 @@ pub mod log_limit;
 pub mod metrics;
 pub mod reload;
 pub mod server;
+pub mod shares;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

@@ -14,6 +14,8 @@ use proto::read::{
     ListAccountsRequest, ListAccountsResponse, ListTransactionsRequest, ListTransactionsResponse,
 };
 use service_kit::deadline::Deadline;
+use service_kit::server::connection_number;
+use service_kit::shares::Party;
 use tonic::{Request, Response, Status};
 
 use super::failure_log::FailureLog;
@@ -57,7 +59,8 @@ impl ReadGrpc {
             }
         };
         let until = Deadline::of(&request).map(Deadline::at);
-        let asker = Asker { reach: caller.reach().clone(), until };
+        let party = Party::of(caller.actor(), connection_number(&request));
+        let asker = Asker { party, reach: caller.reach().clone(), until };
         match answer(request.into_inner(), asker).await {
             Ok(answer) => {
                 observed.ended("OK", "");

@@ -94,7 +94,7 @@ impl Queries {
         as_of: impl FnOnce() -> String,
     ) -> Result<(), QueryError> {
         let look = |shard| self.position(view, shard);
-        match self.waits.until_reached(view, wanted, call.wait_until, look).await? {
+        match self.waits.until_reached(call.party, view, wanted, call.wait_until, look).await? {
             Waited::Reached => Ok(()),
             Waited::TimedOut => Err(QueryError::Lagging { as_of: as_of() }),
         }

@@ -11,7 +11,8 @@ impl Asker {
     /// Somebody who may be told everything, and has time.
     #[cfg(test)]
     pub(crate) fn anyone() -> Self {
-        Self { reach: access::Reach::everything(), until: None }
+        let party = service_kit::shares::Party::of(None, None);
+        Self { party, reach: access::Reach::everything(), until: None }
     }
 
     /// Refuses what could not be in reach whatever exists, before anything is looked at.

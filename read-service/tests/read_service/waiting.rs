@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use dev_servers::Redis;
 use read_model::{EntryKind, View};
 use service_kit::error_details::{metadata, reason};
+use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::support::*;
@@ -193,4 +194,39 @@ async fn staleness_is_the_time_since_the_read_model_had_all_of_the_log() {
     assert_eq!(reason(&refused).as_deref(), Some("READ_MODEL_STALE"));
     let age: u64 = metadata(&refused)["staleness_ms"].parse().unwrap();
     assert!(age >= 30, "{age}");
+}
+
+#[tokio::test]
+async fn a_caller_whose_calls_all_wait_leaves_room_for_others() {
+    let redis = Redis::start_private().await.unwrap();
+    let mut model = Model::new(&redis.url(), 1).await;
+    model.open("alice", "acme").await;
+    for (limit, next) in [("--waiters-max", 2), ("--queries-max", 3)] {
+        let service = Service::start(&redis.url(), &[limit, "16", "--wait-max-ms", NEVER]).await;
+        let of_the_future = format!("cf1.{}.0-999", model.log_id);
+        let mut greedy = JoinSet::new();
+        for _ in 0..50 {
+            let mut client = service.client();
+            let asked = fresh_balance("alice", at_least(&of_the_future));
+            greedy.spawn(async move { client.get_balance(asked).await });
+        }
+        // All but the last eighth of the places; whoever gets none of them is told so.
+        for _ in 0..36 {
+            let ended = in_time(greedy.join_next()).await.unwrap().unwrap();
+            let refused = ended.unwrap_err();
+            assert_eq!(reason(&refused).as_deref(), Some("OVERLOADED"), "{refused}");
+            assert!(refused.message().contains("of this caller"), "{refused}");
+        }
+        service.until_metric("counterfoil_read_waiters 14").await;
+
+        let mut other = service::Client::connect(format!("http://{}", service.addr)).await.unwrap();
+        let token = format!("cf1.{}.0-{next}", model.log_id);
+        let asked = fresh_balance("alice", at_least(token));
+        let mut waiting = JoinSet::new();
+        waiting.spawn(async move { other.get_balance(asked).await });
+        service.until_metric("counterfoil_read_waiters 15").await;
+        model.deposit("alice", 5).await;
+        in_time(joined(waiting)).await.unwrap();
+        assert_eq!(greedy.len(), 14);
+    }
 }

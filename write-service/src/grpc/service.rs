@@ -12,6 +12,7 @@ use service_kit::{
     error_details::{Applied as WasApplied, ErrorStatus},
     log_limit::LogLimit,
     server::connection_number,
+    shares::Party,
 };
 use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     answer::{Applied, CommandError},
     metrics::{CommandLabels, Metrics},
-    queue::{CommandQueue, Lane, Origin, Outstanding, Party, Place, Work},
+    queue::{CommandQueue, Lane, Origin, Outstanding, Place, Work},
     safety::Safety,
 };
 

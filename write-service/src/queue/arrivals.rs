@@ -3,9 +3,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use service_kit::shares::Party;
 use tokio::sync::mpsc;
 
-use super::{Ticket, places::Party};
+use super::Ticket;
 
 /// What has come and was not taken yet.
 #[derive(Debug)]
