@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Parser;
 use projector::Config;
-use service_kit::{shutdown, telemetry};
+use service_kit::{descriptors, shutdown, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -11,6 +11,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     telemetry::init(&config.log).context("begin logging")?;
+    descriptors::raise();
     config.runtime.block_on(run(config)).context("start the runtime")?
 }
 

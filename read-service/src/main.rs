@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Parser;
 use read_service::{Config, serve};
-use service_kit::{server, shutdown, telemetry};
+use service_kit::{descriptors, server, shutdown, telemetry};
 
 /// Answers are many small strings: the system's allocator was a tenth of a balance query.
 #[global_allocator]
@@ -12,6 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     telemetry::init(&config.log).context("begin logging")?;
+    descriptors::raise();
     config.runtime.block_on(run(config)).context("start the runtime")?
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Parser;
-use service_kit::{server, shutdown, telemetry};
+use service_kit::{descriptors, server, shutdown, telemetry};
 use write_service::{Config, serve};
 
 #[global_allocator]
@@ -11,6 +11,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     telemetry::init(&config.log).context("begin logging")?;
+    descriptors::raise();
     config.runtime.block_on(run(config)).context("start the runtime")?
 }
 

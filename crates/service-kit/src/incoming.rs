@@ -5,10 +5,11 @@
 //! short; and a client that connects and says nothing is neither timed out by HTTP/2 keepalive nor
 //! ended by a graceful shutdown, because both begin with the client's first bytes.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -38,33 +39,62 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause after a failed accept: out of descriptors stays so for a while.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many connections are open now.
+/// Silent connections that have been closed and are still there for a moment, at most: beyond the limit of connections.
+const LEAVING_MAX: usize = 64;
+
+/// The connections that are open now.
 #[derive(Clone, Default)]
-pub(crate) struct OpenConnections(Arc<AtomicUsize>);
+pub(crate) struct OpenConnections(Arc<Open>);
+
+#[derive(Default)]
+struct Open {
+    count: AtomicUsize,
+    /// Those over which no call was let in yet, the oldest first, each with what closes it.
+    silent: Mutex<BTreeMap<u64, CancellationToken>>,
+}
 
 impl OpenConnections {
     pub(crate) fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.count.load(Ordering::Relaxed)
     }
 
-    fn enter(&self) -> Entered {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Entered(self.clone())
+    fn silent(&self) -> MutexGuard<'_, BTreeMap<u64, CancellationToken>> {
+        self.0.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, cut: &CancellationToken) -> Entered {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        let (number, close) = (NUMBERS.fetch_add(1, Ordering::Relaxed), cut.child_token());
+        self.0.count.fetch_add(1, Ordering::Relaxed);
+        self.silent().insert(number, close.clone());
+        Entered { open: self.clone(), number, close }
+    }
+
+    /// Closes the silent one that has been there longest, if there is any.
+    fn close_a_silent_one(&self) -> bool {
+        let oldest = self.silent().pop_first();
+        oldest.map(|(_, close)| close.cancel()).is_some()
     }
 }
 
 /// Counts a connection for as long as it lives.
-struct Entered(OpenConnections);
+struct Entered {
+    open: OpenConnections,
+    number: u64,
+    close: CancellationToken,
+}
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.open.silent().remove(&self.number);
+        self.open.0.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Every connection of a listener, without end. Beyond `connections_max` one is closed at once:
-/// its client learns it now and can go to another instance, instead of waiting in a queue. One that
-/// still shakes hands counts too. Cancelling `cut` ends every connection that is still open.
+/// Every connection of a listener, without end. Beyond `connections_max` a silent one is closed for each that comes, so that
+/// whoever only connects keeps nobody out who calls. If none is silent, the new one is closed at once: its client learns
+/// it now and can go to another instance, instead of waiting in a queue. One that still shakes hands counts too, as
+/// silent. Cancelling `cut` ends every connection that is still open.
 pub(crate) fn incoming(
     listener: TcpListener,
     connections_max: usize,
@@ -88,7 +118,7 @@ struct Door {
     handshakes: JoinSet<Option<Connection>>,
     open: OpenConnections,
     cut: CancellationToken,
-    /// Whether the last one was turned away, so that a crowd makes one line of log.
+    /// Whether there was no room for the last one, so that a crowd makes one line of log.
     full: bool,
 }
 
@@ -102,22 +132,23 @@ impl Door {
                     Ok(None) | Err(_) => continue,
                 },
             };
-            let full = self.open.count() >= self.connections_max;
-            if full && !self.full {
-                warn!(connections = self.connections_max, "full, turning connections away");
+            let beyond = (self.open.count() + 1).saturating_sub(self.connections_max);
+            if beyond > 0 && !self.full {
+                let connections = self.connections_max;
+                warn!(connections, "full, closing silent connections or turning new ones away");
             }
-            self.full = full;
-            if full {
+            self.full = beyond > 0;
+            if self.full && (beyond > LEAVING_MAX || !self.open.close_a_silent_one()) {
                 continue;
             }
             if let Err(error) = stream.set_nodelay(true) {
                 warn!(%error, "set TCP_NODELAY");
             }
-            let (entered, cut) = (self.open.enter(), self.cut.clone());
+            let entered = self.open.enter(&self.cut);
             match &self.tls {
-                None => return Connection::new(Transport::Plain(stream), None, entered, cut),
+                None => return Connection::new(Transport::Plain(stream), None, entered),
                 Some(tls) => {
-                    self.handshakes.spawn(shake_hands(tls.acceptor(), stream, entered, cut));
+                    self.handshakes.spawn(shake_hands(tls.acceptor(), stream, entered));
                 }
             }
         }
@@ -140,9 +171,9 @@ async fn shake_hands(
     acceptor: TlsAcceptor,
     stream: TcpStream,
     entered: Entered,
-    cut: CancellationToken,
 ) -> Option<Connection> {
-    let stream = match tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
+    let shaking = tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream));
+    let stream = match entered.close.run_until_cancelled(shaking).await? {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             debug!(%error, "a TLS handshake failed");
@@ -162,7 +193,7 @@ async fn shake_hands(
             return None;
         }
     };
-    Some(Connection::new(Transport::Tls(Box::new(stream)), certificate, entered, cut))
+    Some(Connection::new(Transport::Tls(Box::new(stream)), certificate, entered))
 }
 
 enum Transport {
@@ -188,15 +219,15 @@ macro_rules! on_transport {
 
 /// One accepted connection.
 pub(crate) struct Connection {
-    number: u64,
     transport: Transport,
     certificate: Option<Arc<PeerCertificate>>,
     unfinished: Held,
     /// Until the preface has come.
     silence: Option<Pin<Box<Sleep>>>,
     heard_bytes: usize,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    _entered: Entered,
+    closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    entered: Entered,
+    was_let_in: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -204,19 +235,30 @@ impl Connection {
         transport: Transport,
         certificate: Option<Arc<PeerCertificate>>,
         entered: Entered,
-        cut: CancellationToken,
     ) -> Self {
-        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         Self {
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             transport,
             certificate,
             unfinished: Held::default(),
             silence: Some(Box::pin(tokio::time::sleep(PREFACE_DEADLINE))),
             heard_bytes: 0,
-            cut: Box::pin(cut.cancelled_owned()),
-            _entered: entered,
+            closed: Box::pin(entered.close.clone().cancelled_owned()),
+            entered,
+            was_let_in: Arc::default(),
         }
+    }
+
+    /// What came of reading or writing, unless it waits and the connection is to be closed. Only one that has nothing to do
+    /// is looked at, so that a busy one pays nothing.
+    fn unless_closed<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if done.is_pending() && self.closed.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "closed")));
+        }
+        done
     }
 }
 
@@ -228,6 +270,20 @@ pub(crate) struct Peer {
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
     /// What its calls have sent of messages that did not come whole yet.
     pub(crate) unfinished: Held,
+    open: OpenConnections,
+    was_let_in: Arc<AtomicBool>,
+}
+
+impl Peer {
+    /// A call has passed the gate: from now on the connection is not silent.
+    pub(crate) fn is_let_in(&self) {
+        // Mostly it was: reading alone is what leaves the flag with all threads.
+        if !self.was_let_in.load(Ordering::Relaxed)
+            && !self.was_let_in.swap(true, Ordering::Relaxed)
+        {
+            self.open.silent().remove(&self.number);
+        }
+    }
 }
 
 /// The number of the connection that a request came over: the same for all of its requests, and for no others.
@@ -241,9 +297,11 @@ impl Connected for Connection {
 
     fn connect_info(&self) -> Peer {
         Peer {
-            number: self.number,
+            number: self.entered.number,
             certificate: self.certificate.clone(),
             unfinished: self.unfinished.clone(),
+            open: self.entered.open.clone(),
+            was_let_in: self.was_let_in.clone(),
         }
     }
 }
@@ -266,9 +324,8 @@ impl AsyncRead for Connection {
             }
             return Poll::Ready(outcome);
         }
-        // Only a connection that has nothing to say is looked at, so that a busy one pays nothing.
-        if this.cut.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "shut down")));
+        if let Poll::Ready(closed) = this.unless_closed(cx, Poll::Pending) {
+            return Poll::Ready(closed);
         }
         match this.silence.as_mut().map(|silence| silence.as_mut().poll(cx)) {
             Some(Poll::Ready(())) => {
@@ -285,11 +342,13 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        on_transport!(&mut self.transport, stream => stream.poll_write(cx, bytes))
+        let done = on_transport!(&mut self.transport, stream => stream.poll_write(cx, bytes));
+        self.unless_closed(cx, done)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_transport!(&mut self.transport, stream => stream.poll_flush(cx))
+        let done = on_transport!(&mut self.transport, stream => stream.poll_flush(cx));
+        self.unless_closed(cx, done)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -301,7 +360,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        on_transport!(&mut self.transport, stream => stream.poll_write_vectored(cx, slices))
+        let done =
+            on_transport!(&mut self.transport, stream => stream.poll_write_vectored(cx, slices));
+        self.unless_closed(cx, done)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -6,11 +6,12 @@
 //!
 //! Reading order: [`config`], [`telemetry`], [`shutdown`], [`health`], [`metrics`], then [`server`]
 //! with what it puts around every call: [`transport_errors`], [`deadline`] and [`gate`], which speak
-//! [`error_details`]. [`tls`] is made of files that [`reload`] keeps up to date. [`clock`] and [`shares`] stand alone.
+//! [`error_details`]. [`tls`] is made of files that [`reload`] keeps up to date. [`clock`], [`descriptors`] and [`shares`] stand alone.
 
 pub mod clock;
 pub mod config;
 pub mod deadline;
+pub mod descriptors;
 pub mod error_details;
 pub mod gate;
 pub mod health;

@@ -21,6 +21,7 @@ use tower::Service;
 use tracing::{info, warn};
 
 use crate::deadline::Deadlines;
+use crate::descriptors;
 use crate::gate::{Gate, Gates};
 use crate::health::Health;
 pub use crate::incoming::connection_number;
@@ -46,7 +47,8 @@ const REFUSABLE: u32 = 4;
 /// No setting here ends connections by age: tonic's grace period for it cuts them without GOAWAY.
 #[derive(Clone, Copy, Debug)]
 pub struct GrpcLimits {
-    /// Open connections; more are closed at once.
+    /// Open connections. For one more, a silent one is closed: the oldest of those over which no call was let in yet. If
+    /// there is none, the new one is.
     pub connections_max: usize,
     /// Calls at once on one connection; more wait at the client.
     pub streams_per_connection_max: u32,
@@ -71,7 +73,7 @@ pub struct GrpcLimits {
 impl Default for GrpcLimits {
     fn default() -> Self {
         Self {
-            connections_max: 4096,
+            connections_max: descriptors::for_connections(4096),
             streams_per_connection_max: 1024,
             metadata_bytes_max: 16 * 1024,
             connection_window_bytes: 16 * 1024 * 1024,

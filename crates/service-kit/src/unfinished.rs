@@ -86,6 +86,9 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let layer = self.layer.clone();
         let peer = request.extensions().get::<Peer>();
+        if let Some(peer) = peer {
+            peer.is_let_in(); // the gate is passed: this layer is the innermost
+        }
         let of_connection = peer.map(|peer| peer.unfinished.clone()).unwrap_or_default();
         self.inner.call(request.map(|body| Body::new(Counted::new(body, layer, of_connection))))
     }

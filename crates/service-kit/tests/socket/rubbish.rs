@@ -286,6 +286,41 @@ async fn a_thousand_silent_connections_and_slow_senders_hold_nobody_up() {
 }
 
 #[tokio::test]
+async fn whoever_only_connects_shuts_out_nobody_who_calls() {
+    let limits = GrpcLimits { connections_max: 10, ..GrpcLimits::default() };
+    let server = Running::start_with(Side::Write, limits, Duration::from_secs(5)).await;
+    let mut early = server.client().await;
+    assert_eq!(early.call(CHECK, frame(&[])).await.code, Code::Ok);
+    // Some say nothing at all, some speak HTTP/2 and never call.
+    let silent = async |bytes: &[u8]| {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream
+    };
+    let speaks = [PREFACE, &http2(SETTINGS, 0, 0, &[])].concat();
+    let mut oldest = silent(&speaks).await;
+    let mut crowd = Vec::new();
+    for _ in 0..4 {
+        crowd.push(silent(&[]).await);
+        crowd.push(silent(&speaks).await);
+    }
+    let mut callers = Vec::new();
+    for _ in 0..5 {
+        let mut late = server.client().await;
+        assert_eq!(timeout(SOON, late.call(CHECK, frame(&[]))).await.unwrap().code, Code::Ok);
+        callers.push(late);
+    }
+    until_closed(&mut oldest).await;
+    // Who has called is not sent away, however many connect.
+    for _ in 0..20 {
+        crowd.push(silent(&speaks).await);
+    }
+    for caller in callers.iter_mut().chain([&mut early]) {
+        assert_eq!(timeout(SOON, caller.call(CHECK, frame(&[]))).await.unwrap().code, Code::Ok);
+    }
+}
+
+#[tokio::test]
 async fn messages_that_are_begun_and_not_finished_have_a_limit_together() {
     let limits = GrpcLimits { unfinished_bytes_max: 1 << 20, ..GrpcLimits::default() };
     let server = Running::start_with(Side::Write, limits, Duration::from_secs(5)).await;

@@ -180,18 +180,24 @@ async fn the_gate_sees_the_certificate_of_the_connection() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_go_on_holds_up_nobody_counts_and_is_ended() {
+async fn a_handshake_that_does_not_go_on_holds_up_nobody_and_is_ended() {
     let authority = Authority::new();
-    let server = Server::start(&args(&authority, &[]), 2).await;
-    let client = client(authority.ca_file(), None);
+    let server = Server::start(&args(&authority, &[]), 10).await;
     let mut silent = TcpStream::connect(server.addr).await.unwrap();
-    assert!(server.lets_in(&client).await, "beside a silent one");
-    let another = TcpStream::connect(server.addr).await.unwrap();
-    until(async || !server.lets_in(&client).await).await; // two that shake hands are two connections
-    drop(another);
-    until(async || server.lets_in(&client).await).await;
+    assert!(server.lets_in(&client(authority.ca_file(), None)).await, "beside a silent one");
     let ended = tokio::time::timeout(Duration::from_secs(20), silent.read_u8()).await;
     assert!(ended.expect("it is ended").is_err());
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_go_on_counts_and_makes_room() {
+    let authority = Authority::new();
+    let server = Server::start(&args(&authority, &[]), 1).await;
+    let mut silent = TcpStream::connect(server.addr).await.unwrap();
+    assert!(server.lets_in(&client(authority.ca_file(), None)).await, "in its place");
+    // Sooner than a handshake is given up.
+    let ended = tokio::time::timeout(Duration::from_secs(5), silent.read_u8()).await;
+    assert!(ended.expect("it is closed").is_err());
 }
 
 async fn until(condition: impl AsyncFn() -> bool) {
