@@ -134,10 +134,7 @@ mod tests {
     }
 
     /// Writes in a thread of its own, which must come to its end.
-    fn write_all<const N: usize>(
-        mut lines: Lines<PipeWriter>,
-        all: [Vec<u8>; N],
-    ) -> Lines<PipeWriter> {
+    fn write_all(mut lines: Lines<PipeWriter>, all: Vec<Vec<u8>>) -> Lines<PipeWriter> {
         let (done, is_done) = mpsc::channel();
         thread::spawn(move || {
             for line in all {
@@ -167,8 +164,7 @@ mod tests {
     #[test]
     fn a_pipe_that_nobody_reads_holds_up_nobody_and_what_was_lost_is_counted() {
         let (mut reader, lines) = lines(LogFormat::Json);
-        let all = std::array::from_fn::<_, 5000, _>(numbered);
-        let mut lines = write_all(lines, all);
+        let mut lines = write_all(lines, (0..5000).map(numbered).collect());
         let lost = lines.lost;
         assert!(lost > 0);
         // Read a part, so that there is room again.
@@ -191,9 +187,9 @@ mod tests {
     fn a_long_line_is_written_whole_or_ends_where_it_was_cut_off() {
         let (mut reader, lines) = lines(LogFormat::Text);
         let long = |length| [vec![b'y'; length], vec![b'\n']].concat();
-        let mut lines = write_all(lines, [long(30_000)]);
+        let mut lines = write_all(lines, vec![long(30_000)]);
         assert_eq!(taken(&mut reader, &mut lines).lines().next().unwrap().len(), 30_000);
-        let mut lines = write_all(lines, [long(300_000), long(10)]);
+        let mut lines = write_all(lines, vec![long(300_000), long(10)]);
         assert_eq!(lines.lost, 2);
         let mut first = vec![0; 4096 * 4];
         reader.read_exact(&mut first).unwrap();
@@ -207,6 +203,6 @@ mod tests {
     fn a_reader_that_has_gone_away_is_no_matter() {
         let (reader, lines) = lines(LogFormat::Text);
         drop(reader);
-        assert_eq!(write_all(lines, [numbered(0), numbered(1)]).lost, 2);
+        assert_eq!(write_all(lines, vec![numbered(0), numbered(1)]).lost, 2);
     }
 }
