@@ -36,6 +36,7 @@ script!(STATEMENT, "text.lua" "statement.lua", true);
 script!(STATUS, "status.lua", true);
 script!(SWAP, "swap.lua", false);
 script!(TRANSACTION, "text.lua" "transaction.lua", true);
+script!(UNLINK, "unlink.lua", false);
 
 /// A script with its keys and arguments, as it goes to Redis.
 pub(crate) struct Invocation {

@@ -172,7 +172,8 @@ impl Writer {
         Ok(forgotten == 1)
     }
 
-    /// Forgets a generation that queries do not see, then removes its data, step by step. `false`: queries see it.
+    /// Forgets a generation that queries do not see, then removes its data, step by step. `false`: queries see it, or a
+    /// pointer names it again, and what is left of its data stays.
     ///
     /// # Errors
     /// [`Error::Unavailable`]; what is left of the data is found by [`Writer::drop_orphans`].
@@ -189,18 +190,30 @@ impl Writer {
         let mut cursor = Some(ScanCursor::START);
         while let Some(at) = cursor {
             let (next, found) = scan_step(&self.connection, &keys.pattern(), at).await?;
-            self.unlink(&found).await?;
+            if self.unlink(view, shard, generation, found).await?.is_none() {
+                return Ok(false);
+            }
             cursor = next;
         }
         Ok(true)
     }
 
-    pub(super) async fn unlink(&self, keys: &[String]) -> Result<(), Error> {
-        if keys.is_empty() {
-            return Ok(());
+    /// Removes keys of a generation that no pointer names, and says how many were there. `None`: one names it.
+    pub(super) async fn unlink(
+        &self,
+        view: View,
+        shard: Shard,
+        generation: Generation,
+        found: Vec<String>,
+    ) -> Result<Option<usize>, Error> {
+        if found.is_empty() {
+            return Ok(Some(0));
         }
-        let mut unlink = redis::cmd("UNLINK");
-        unlink.arg(keys);
-        self.connection.command("unlink keys", &unlink).await
+        let names = self.keys.view(view, shard);
+        let mut keys = vec![names.visible(), names.building(), names.retired()];
+        keys.extend(found);
+        let unlink = script::UNLINK.on(&keys).arg(generation.get());
+        let removed: i64 = unlink.run("unlink keys", &self.connection).await?;
+        Ok(usize::try_from(removed).ok())
     }
 }

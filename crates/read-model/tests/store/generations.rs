@@ -1,6 +1,13 @@
 //! Generations: built beside the visible one, swapped in only forwards, dropped for good.
 
-use read_model::{Error, Generation, RebuildRequest, SwapOutcome, View, ViewStatus};
+use std::time::Duration;
+
+use dev_servers::Redis;
+use ledger::ShardCount;
+use read_model::{
+    DEFAULT_KEY_PREFIX, Error, Generation, RebuildRequest, SwapOutcome, View, ViewStatus,
+};
+use redis::from_redis_value;
 
 use crate::support::{SHARD, Store, account, account_id, checkpoint, page};
 
@@ -170,6 +177,78 @@ async fn only_data_that_nobody_knows_of_is_an_orphan() {
     let has = |number: i64| left.iter().any(|(key, _)| key.contains(&format!(":{number}:")));
     assert!(!has(lost.get()));
     assert!(has(visible.get()) && has(building.get()) && has(later));
+}
+
+/// Waits until Redis holds so many clients up.
+async fn held_up(store: &Store, clients: i64) {
+    loop {
+        let info: String = from_redis_value(store.redis(&["INFO", "clients"]).await).unwrap();
+        let blocked = info.lines().find_map(|line| line.strip_prefix("blocked_clients:")).unwrap();
+        if blocked.trim().parse::<i64>().unwrap() >= clients {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_becomes_visible_while_orphans_are_cleared_away_stays() {
+    let redis = Redis::start_private().await.unwrap();
+    let store = Store::at(&redis.url(), DEFAULT_KEY_PREFIX).await;
+    let older = store.begin(VIEW).await;
+    commit(&store, older, 0, 3).await.unwrap();
+    let visible = store.visible(VIEW).await; // takes the place of the one being built
+    commit(&store, visible, 0, 3).await.unwrap();
+    let names = store.reader.keys().view(VIEW, SHARD);
+    // Redis reads while it holds writes up, and takes them in the order in which they came: the older copy is there before the
+    // first key is removed, and not yet when the pointers are read.
+    store.redis(&["CLIENT", "PAUSE", "60000", "WRITE"]).await;
+    let (visible_key, older_name) = (names.visible(), older.to_string());
+    let restore = ["SET", &visible_key, &older_name];
+    let restored = store.redis(&restore);
+    let cleared = async {
+        held_up(&store, 1).await;
+        store.writer.drop_orphans(ShardCount::ONE).await.unwrap()
+    };
+    let go_on = async {
+        held_up(&store, 2).await;
+        store.redis(&["CLIENT", "UNPAUSE"]).await;
+    };
+    let (_, removed, ()) = tokio::join!(restored, cleared, go_on);
+    assert_eq!(removed, 0);
+    let read = store.reader.accounts(SHARD, &[account_id("alice")]).await.unwrap();
+    assert_eq!((read.marker.generation, read.marker.checkpoint), (older, checkpoint(3)));
+    assert!(read.value[0].is_some());
+    // By now the other one is not known any more, but it is later than all that are: it may have just been begun.
+    assert_eq!(store.writer.drop_orphans(ShardCount::ONE).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_generation_that_becomes_visible_again_while_it_is_dropped_loses_no_more() {
+    let redis = Redis::start_private().await.unwrap();
+    let store = Store::at(&redis.url(), DEFAULT_KEY_PREFIX).await;
+    let old = store.visible(VIEW).await;
+    let new = store.begin(VIEW).await;
+    assert_eq!(store.swap(VIEW, new).await, SwapOutcome::Swapped);
+    let names = store.reader.keys().view(VIEW, SHARD);
+    let account = names.generation(old).account(&account_id("x"));
+    for part in 0..20 {
+        let fill = "for i = 1, 2000 do redis.call('SET', KEYS[1] .. ARGV[1] .. ':' .. i, 'x') end";
+        store.redis(&["EVAL", fill, "1", &account, &part.to_string()]).await;
+    }
+    let size = async || -> i64 { from_redis_value(store.redis(&["DBSIZE"]).await).unwrap() };
+    let full = size().await;
+
+    let restored = async {
+        while size().await > full - 2_000 {}
+        let restore = "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('DBSIZE')";
+        let left = ["EVAL", restore, "1", &names.visible(), &old.to_string()];
+        from_redis_value::<i64>(store.redis(&left).await).unwrap()
+    };
+    let (dropped, left) = tokio::join!(store.writer.drop_generation(VIEW, SHARD, old), restored);
+    assert!(left > 1_000, "there was something left to lose: {left}");
+    assert!(!dropped.unwrap(), "a pointer names it");
+    assert_eq!(size().await, left);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A shard of a read model under a prefix of its own, and small changes to put in it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dev_servers::TestServers;
 use ledger::{
@@ -67,7 +67,12 @@ impl Store {
     /// Runs one plain Redis command, as an operator would by hand.
     pub(crate) async fn redis(&self, words: &[&str]) -> redis::Value {
         let client = redis::Client::open(self.admin_url.as_str()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let patience = Some(Duration::from_secs(20));
+        let patient = redis::AsyncConnectionConfig::new()
+            .set_response_timeout(patience)
+            .set_connection_timeout(patience);
+        let connection = client.get_multiplexed_async_connection_with_config(&patient);
+        let mut connection = connection.await.unwrap();
         let mut command = redis::Cmd::new();
         command.arg(words);
         command.query_async(&mut connection).await.unwrap()
