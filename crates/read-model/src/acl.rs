@@ -13,6 +13,10 @@ const READING: &str = "+get +mget +getrange +hget +hgetall +zrange";
 /// What a projector reads beside that, to compare and to clear away. `counterfoil verify` needs it too.
 const INSPECTING: &str = "+exists +hlen +scan +type +zscore +multi +exec";
 
+/// Ends a script that never would. A reader can load one, which then keeps everybody out, and nobody else in the file may do anything
+/// about it. Only a script that has written nothing can be ended so.
+const RESCUING: &str = "+script|kill";
+
 /// What a projector changes.
 const WRITING: &str = "+evalsha +set +mset +setrange +hset +hdel +zadd +zrem +unlink +del +publish";
 
@@ -38,7 +42,7 @@ pub fn acl_users(key_prefix: &str) -> Result<[AclUser; 2], Error> {
     Ok([
         AclUser {
             name: "counterfoil-projector",
-            rules: format!("on {common} ~{ours} {INSPECTING} {WRITING}"),
+            rules: format!("on {common} ~{ours} {INSPECTING} {RESCUING} {WRITING}"),
         },
         // %R~: keys that it may read, whatever a command would do with them.
         AclUser { name: "counterfoil-reader", rules: format!("on {common} %R~{ours} {LISTENING}") },

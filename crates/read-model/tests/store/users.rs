@@ -17,8 +17,8 @@ const FORBIDDEN: &[&[&str]] = &[
     &["RANDOMKEY"],
     &["DEBUG", "SLEEP", "0"],
     &["SCRIPT", "FLUSH"],
-    &["SCRIPT", "KILL"],
     &["FUNCTION", "FLUSH"],
+    &["FUNCTION", "KILL"],
     &["FUNCTION", "STATS"],
     &["EVAL", "return redis.call('FLUSHALL')", "0"],
     &["SHUTDOWN", "NOSAVE"],
@@ -61,6 +61,7 @@ const WRITES: &[&[&str]] = &[
     &["EVAL_RO", "return redis.call('GET', KEYS[1])", "1", "cf:v1:log"],
     &["PUBLISH", "cf:v1:{0}:checkpoints", "x"],
     &["SCAN", "0"],
+    &["SCRIPT", "KILL"],
 ];
 
 /// The error that a command of this user gets.
@@ -118,6 +119,43 @@ async fn a_script_that_a_reader_has_loaded_writes_nothing() {
     run.arg(set).arg(1).arg("cf:v1:x");
     run.query_async::<redis::Value>(&mut connection).await.unwrap_err();
     assert_eq!(store.redis(&["EXISTS", "cf:v1:x"]).await, redis::Value::Int(0));
+}
+
+#[tokio::test]
+async fn a_script_of_a_reader_that_never_ends_can_be_ended_by_the_projectors_user() {
+    let redis = Redis::start_private().await.unwrap();
+    let store = Store::at(&redis.url(), DEFAULT_KEY_PREFIX).await;
+    let [projector, reader] = acl_users(DEFAULT_KEY_PREFIX).unwrap();
+    let projector = add_user(&redis.url(), projector.name, &projector.rules).await;
+    let reader = add_user(&redis.url(), reader.name, &reader.rules).await;
+    // After so many milliseconds of a script, Redis listens to those who would end it.
+    store.redis(&["CONFIG", "SET", "busy-reply-threshold", "10"]).await;
+    let connect = async |url: String| {
+        let client = redis::Client::open(url).unwrap();
+        let patient = redis::AsyncConnectionConfig::new()
+            .set_response_timeout(None)
+            .set_connection_timeout(None);
+        client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
+    };
+    let (mut reader, mut other) = (connect(reader.clone()).await, connect(reader).await);
+    let mut load = redis::cmd("SCRIPT");
+    load.arg("LOAD").arg("while true do end");
+    let endless: String = load.query_async(&mut reader).await.unwrap();
+    let mut run = redis::cmd("EVALSHA_RO");
+    run.arg(endless).arg(0);
+    let running = run.query_async::<redis::Value>(&mut reader);
+    let rescue = async {
+        let ping = redis::cmd("PING");
+        while ping.query_async::<redis::Value>(&mut other).await.is_ok() {}
+        // As an administrator does it: connects only now.
+        let mut projector = connect(projector).await;
+        let kill = redis::cmd("SCRIPT").arg("KILL").to_owned();
+        kill.query_async::<redis::Value>(&mut projector).await.unwrap();
+    };
+    let (ran, ()) = tokio::join!(running, rescue);
+    assert!(ran.unwrap_err().to_string().contains("killed by user"));
+    let pong = redis::cmd("PING").query_async::<String>(&mut other).await.unwrap();
+    assert_eq!(pong, "PONG");
 }
 
 #[tokio::test]
