@@ -21,9 +21,11 @@ impl Bank {
     async fn start() -> Self {
         let server = Postgres::start_private().await.unwrap();
         let bank = Self { server };
-        for statement in
-            ["CREATE ROLE bank_owner LOGIN CREATEROLE", "CREATE DATABASE bank OWNER bank_owner"]
-        {
+        for statement in [
+            "CREATE ROLE bank_owner LOGIN CREATEROLE",
+            "CREATE DATABASE bank OWNER bank_owner",
+            "REVOKE CONNECT ON DATABASE bank FROM PUBLIC",
+        ] {
             bank.superuser("postgres").await.client.batch_execute(statement).await.unwrap();
         }
         bank
@@ -46,7 +48,8 @@ impl Bank {
     async fn migrate(&self) -> LogIdentity {
         let identity = migrate(&self.url("bank_owner"), None).await.unwrap();
         let logins = "CREATE ROLE bank_writer LOGIN IN ROLE counterfoil_writer;
-                      CREATE ROLE bank_projector LOGIN IN ROLE counterfoil_projector";
+                      CREATE ROLE bank_projector LOGIN IN ROLE counterfoil_projector;
+                      GRANT CONNECT ON DATABASE bank TO bank_writer, bank_projector";
         self.superuser("bank").await.client.batch_execute(logins).await.unwrap();
         identity
     }
@@ -168,6 +171,16 @@ async fn the_logins_of_services_can_do_their_work_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_login_of_another_ledger_on_the_server_does_not_come_in() {
+    let bank = Bank::start().await;
+    bank.migrate().await;
+    let another = "CREATE ROLE another_writer LOGIN IN ROLE counterfoil_writer";
+    bank.superuser("bank").await.client.batch_execute(another).await.unwrap();
+    let refused = connect(&bank.url("another_writer"), "t", Purpose::Append).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("permission denied for database"), "{refused:?}");
+}
+
+#[tokio::test]
 async fn the_owner_can_change_the_schema_and_not_the_log() {
     let bank = Bank::start().await;
     let identity = bank.migrate().await;
@@ -196,7 +209,8 @@ async fn the_owner_can_change_the_schema_and_not_the_log() {
 async fn a_login_that_may_not_migrate_says_who_has_to() {
     let bank = Bank::start().await;
     let superuser = bank.superuser("bank").await;
-    superuser.client.batch_execute("CREATE ROLE outsider LOGIN").await.unwrap();
+    let outsider = "CREATE ROLE outsider LOGIN; GRANT CONNECT ON DATABASE bank TO outsider";
+    superuser.client.batch_execute(outsider).await.unwrap();
     let says = async |login: &str, what: &str| {
         let refused = migrate(&bank.url(login), None).await.unwrap_err();
         assert!(matches!(&refused, Error::Settings(why) if why.contains(what)), "{refused:?}");
