@@ -10,6 +10,9 @@ use service_kit::{
     tls::TlsArgs,
 };
 
+/// So long may an instance's name be: with what is put before it, Postgres keeps the names of connections whole.
+const INSTANCE_LETTERS_MAX: usize = 32;
+
 /// Takes commands over gRPC and appends them to the log in Postgres.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "write-service", version)]
@@ -43,8 +46,8 @@ pub struct Config {
     pub shards: Option<ShardCount>,
 
     /// This instance's own name. By it, connections that an earlier process of it left are ended, so no two instances may
-    /// share it. Unset means host name and port.
-    #[arg(long, env = "WRITE_SERVICE_INSTANCE")]
+    /// share it. Up to 32 letters, digits and signs, no spaces. Unset means host name and port.
+    #[arg(long, env = "WRITE_SERVICE_INSTANCE", value_parser = instance)]
     pub instance: Option<String>,
 
     /// Commands that may wait to be decided; more are answered with OVERLOADED, and while hardly any more may, a caller with
@@ -85,4 +88,38 @@ pub struct Config {
     /// How the log is written.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// Reads an instance's name. One that Postgres would change is refused: what is left of it could be the name of another instance,
+/// and each would end the other's connections.
+fn instance(name: &str) -> Result<String, String> {
+    let is_plain = name.bytes().all(|letter| letter.is_ascii_graphic());
+    if is_plain && (1..=INSTANCE_LETTERS_MAX).contains(&name.len()) {
+        return Ok(name.to_owned());
+    }
+    Err(format!(
+        "an instance's name has 1 to {INSTANCE_LETTERS_MAX} letters, digits and signs of ASCII and no spaces; of another one \
+         only a part would be kept, and two instances could share that"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_an_instance_that_would_be_cut_is_refused() {
+        let parse = |name: &str| {
+            let url = "postgres://localhost/x";
+            Config::try_parse_from(["write-service", "--database-url", url, "--instance", name])
+        };
+        for name in ["a", "writer-1:50051", &"x".repeat(INSTANCE_LETTERS_MAX)] {
+            assert_eq!(parse(name).unwrap().instance.as_deref(), Some(name));
+        }
+        let long = format!("{}1", "x".repeat(INSTANCE_LETTERS_MAX));
+        for name in [long.as_str(), "", "a b", "zürich"] {
+            let refused = parse(name).unwrap_err().to_string();
+            assert!(refused.contains("1 to 32 letters"), "{name}: {refused}");
+        }
+    }
 }

@@ -175,20 +175,21 @@ fn grpc_server(writer: Writer, health: &Health) -> Result<GrpcServer, Error> {
 /// Left for the sequencer after calls were cut, before the process is ended hard.
 const GRACE_MARGIN: Duration = Duration::from_secs(1);
 
-/// Host name and port, made such that Postgres keeps names of connections as they are: short, and plain ASCII. By these
-/// names it is found out whether a lost connection is gone, so a name that were changed would find nothing.
+/// The name that was given, or host name and port, made such that Postgres keeps names of connections as they are: short, and
+/// plain ASCII. By these names it is found out whether a lost connection is gone, so a name that were changed would find nothing.
 fn instance_name(config: &Config, listener: &TcpListener) -> String {
-    let named = config.instance.clone().unwrap_or_else(|| {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let port = listener.local_addr().map(|addr| addr.port()).unwrap_or_default();
-        let host: String =
-            host.trim().chars().rev().take(24).collect::<Vec<_>>().into_iter().rev().collect();
-        // Not everywhere can the host be asked for its name so; without it, the port alone would not be unique.
-        let host = if host.is_empty() { uuid::Uuid::new_v4().simple().to_string() } else { host };
-        format!("{}:{port}", host.chars().take(24).collect::<String>())
-    });
+    if let Some(named) = &config.instance {
+        return named.clone();
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let port = listener.local_addr().map(|addr| addr.port()).unwrap_or_default();
+    let host: String =
+        host.trim().chars().rev().take(24).collect::<Vec<_>>().into_iter().rev().collect();
+    // Not everywhere can the host be asked for its name so; without it, the port alone would not be unique.
+    let host = if host.is_empty() { uuid::Uuid::new_v4().simple().to_string() } else { host };
     let plain = |letter: char| if letter.is_ascii_graphic() { letter } else { '_' };
-    named.chars().map(plain).take(32).collect()
+    let host: String = host.chars().map(plain).take(24).collect();
+    format!("{host}:{port}")
 }
 
 /// Keeps health true to what the sequencer and the safety watch say.
