@@ -42,6 +42,8 @@ WITH expected (name) AS (
           JOIN pg_opclass o ON o.oid = c.oid
           WHERE NOT (o.opcdefault AND o.opcnamespace = to_regnamespace('pg_catalog'))
       )
+      -- Ids of accounts are compared byte by byte, whatever the system thinks of the order of letters today.
+      AND (k.key <> 'events_account_id_key' OR '"C"'::regcollation = ANY (i.indcollation::oid[]))
 ), checks (name, key, says) AS (
     -- As every Postgres from 15 to 18 spells it. One that is NOT VALID or NOT ENFORCED is spelled with these words.
     VALUES ('events', 'events_values_check',

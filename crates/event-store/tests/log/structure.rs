@@ -91,6 +91,10 @@ impl Key {
                 self.make()
             ),
         ];
+        if columns.contains("account_id") {
+            let columns = format!("{columns} COLLATE \"POSIX\"");
+            pretenders.push(self.index("UNIQUE", &columns, *predicate));
+        }
         if !constraint.is_empty() {
             pretenders.push(self.constraint("DEFERRABLE"));
             let nullable = format!("ALTER TABLE counterfoil.{table} ALTER {first} DROP NOT NULL");
