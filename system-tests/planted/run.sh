@@ -39,7 +39,7 @@ rows_of() {
     not-found-from-a-stale-cache) echo 21 16 1 ;;
     on-conflict-do-nothing) echo 21 16 ;;
     positions-compared-without-hashes) echo 18 ;;
-    request-ids-in-a-second-transaction) echo 7 1 ;;
+    request-ids-in-a-second-transaction) echo 1 5 22 7 ;;
     synchronous-commit-off) echo 5 ;;
     unknown-called-not-applied-without-fencing) echo 7 ;;
     waiting-for-notify-without-timeout) echo 6 ;;
@@ -73,11 +73,14 @@ refresh_copy() {
     done <"$copy.tracked"
 }
 
+# Seeds of each row, as long as nothing is found. Some bugs need a process to end in a fraction of a millisecond.
+seeds="1 2 3 4"
+
 # Runs row after row until a promise is found broken. Says which, and where; nothing if all were kept.
 judge_by_faults() {
     local seed row broken
     : >"$1"
-    for seed in 1 2; do
+    for seed in $seeds; do
         for row in "${@:2}"; do
             "$CARGO_TARGET_DIR/debug/faults" --row "$row" --seed "$seed" --seconds 12 >>"$1" 2>&1
             broken="$(grep -oE '^  O[0-9]+ [a-z ]+' "$1" | sort -u | awk '{print $1}' | tr '\n' ' ')"
@@ -105,7 +108,7 @@ if (($# == 0)); then
     used="$(for name in "${names[@]}"; do [[ -n $(test_of "$name") ]] || rows_of "$name"; done)"
     read -ra rows <<<"$(tr ' ' '\n' <<<"$used" | sort -nu | tr '\n' ' ')"
     log="$CARGO_TARGET_DIR/planted-nothing.log"
-    by="$(judge_by_faults "$log" "${rows[@]}")"
+    by="$(seeds="1 2" judge_by_faults "$log" "${rows[@]}")"
     if [[ -n $by ]]; then
         printf 'Without any bug: %s (see %s)\n' "$by" "$log"
         exit 1

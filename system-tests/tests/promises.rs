@@ -44,7 +44,9 @@ fn has_test(code: &str, name: &str) -> bool {
 }
 
 fn is_test_name(text: &&str) -> bool {
-    text.split('_').count() >= WORDS_MIN
+    // What Postgres calls its own is no sentence.
+    !text.starts_with("pg_")
+        && text.split('_').count() >= WORDS_MIN
         && text
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
