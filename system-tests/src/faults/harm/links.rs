@@ -9,13 +9,16 @@ use event_store::fence::APPEND_NAME_PREFIX;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
-use super::Stage;
+use super::{Stage, writers::set};
 use crate::{
     dice::Dice,
     proxy::{Mode, Proxy, Ways},
     system::as_superuser,
 };
 
+/// How many of a hundred that are decided are sent again after replies were lost, and how long that goes on.
+const REPEATED_PERCENT: u64 = 60;
+const REPEATS_WITHIN: Duration = Duration::from_millis(500);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a fault of a link waits for something to be carried that it can harm.
 const REACHES_WITHIN: Duration = Duration::from_secs(3);
@@ -89,6 +92,8 @@ pub(super) async fn lose_commit_reply(stage: &Stage, dice: &mut Dice, hold: Dura
     let _turn = stage.links_turn.lock().await;
     let link = dice.pick(&stage.links.writer_postgres);
     let before = link.counts().replies_cut.load(Ordering::Relaxed);
+    // What was decided is asked for again, mostly, and often of the other writer: was it remembered together with what it did?
+    let usual = set(&stage.manners.repeated, REPEATED_PERCENT);
     link.cut_replies(1 + u32::try_from(dice.roll(3)).unwrap_or_default(), APPEND_NAME_PREFIX);
     sleep(hold).await;
     let begun = Instant::now();
@@ -97,6 +102,8 @@ pub(super) async fn lose_commit_reply(stage: &Stage, dice: &mut Dice, hold: Dura
         sleep(LOOK_INTERVAL).await;
     }
     link.cut_replies(0, "");
+    sleep(REPEATS_WITHIN).await;
+    set(&stage.manners.repeated, usual);
     cut()
 }
 

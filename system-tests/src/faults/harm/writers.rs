@@ -46,6 +46,6 @@ pub(super) async fn overload(stage: &Stage, dice: &Dice, hold: Duration) -> bool
 }
 
 /// Sets a manner; gives what it was.
-fn set(manner: &AtomicU64, percent: u64) -> u64 {
+pub(super) fn set(manner: &AtomicU64, percent: u64) -> u64 {
     manner.swap(percent, Ordering::Relaxed)
 }
