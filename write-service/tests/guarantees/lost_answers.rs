@@ -1,6 +1,6 @@
 //! Answers that are lost on the way: nobody is told what is not known, and what is not known is found out.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
 use dev_servers::Postgres;
 use futures::future::join_all;
@@ -270,9 +270,17 @@ async fn what_no_standby_has_is_not_acknowledged_because_it_is_found() {
     service.done(open("a")).await;
     admin.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
     admin.run("SELECT pg_reload_conf()").await;
+    // The server comes to it when it comes to it. What waits here waits until the end.
+    let commit = "SELECT pg_logical_emit_message(true, '', '')";
+    let waits = async || {
+        let other = log.admin().await;
+        tokio::time::timeout(Duration::from_millis(300), other.run(commit)).await.is_err()
+    };
+    until("commits wait for the standby", waits).await;
     let call = deposit("a", 5);
     let cut = async {
-        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        let waits = "SELECT count(*) FROM pg_stat_activity
+            WHERE wait_event = 'SyncRep' AND application_name LIKE 'counterfoil-append%'";
         until("the append waits", async || admin.number(waits).await == 1).await;
         admin.cut("counterfoil-append").await;
     };
