@@ -13,6 +13,7 @@ use event_store::{
 use ledger::Shard;
 use proto::read;
 use tokio::time::sleep;
+use tokio_postgres::SimpleQueryMessage;
 
 use super::{
     row::Damage,
@@ -190,8 +191,8 @@ async fn edited(system: &System, mut dice: Dice, special: &mut Special) {
     for (what, edit) in EDITS {
         let position = 2 + i64::try_from(dice.roll(head.unsigned_abs() - 3)).unwrap();
         let edit = edit.replace("{}", &position.to_string());
-        past_triggers(system, &edit).await;
-        special.done(what, true, String::new);
+        let edited = past_triggers(system, &edit).await;
+        special.done(what, edited > 0, || format!("there was nothing at position {position}"));
         let (code, output) = verify(system).await;
         let near = named_near(system, &output, position).await;
         special.judge(code == 1 && near, || format!("position {position}: {output}"));
@@ -210,8 +211,8 @@ async fn edited(system: &System, mut dice: Dice, special: &mut Special) {
             ORDER BY first_position DESC OFFSET 5 LIMIT 1);
         DELETE FROM counterfoil.batches WHERE first_position > (SELECT last_position FROM counterfoil.batches
             ORDER BY first_position DESC OFFSET 5 LIMIT 1)";
-    past_triggers(system, older).await;
-    special.done("an older backup", true, String::new);
+    let cut_off = past_triggers(system, older).await;
+    special.done("an older backup", cut_off > 0, || "there was nothing to cut off".into());
     let (code, output) = verify(system).await;
     special.judge(code == 1, || format!("an older backup is not noticed: {output}"));
     let deposit = proto::write::DepositRequest {
@@ -240,10 +241,15 @@ async fn edited(system: &System, mut dice: Dice, special: &mut Special) {
     special.judge(stopped, || "no projector says so".into());
 }
 
-/// As one who may do everything, and switches off what is there to stop him.
-async fn past_triggers(system: &System, statement: &str) {
+/// As one who may do everything, and switches off what is there to stop him. How many rows that touched.
+async fn past_triggers(system: &System, statement: &str) -> u64 {
     let statement = format!("SET session_replication_role = replica; {statement}");
-    as_superuser(&system.database_url, &statement).await.unwrap();
+    let answers = as_superuser(&system.database_url, &statement).await.unwrap();
+    let rows = |answer: &SimpleQueryMessage| match answer {
+        SimpleQueryMessage::CommandComplete(rows) => *rows,
+        _ => 0,
+    };
+    answers.iter().map(rows).sum()
 }
 
 /// Whether the output names the batch or the row that a position is in.
@@ -255,7 +261,7 @@ async fn named_near(system: &System, output: &str, position: i64) -> bool {
     let rows = as_superuser(&system.database_url, &question).await.unwrap_or_default();
     let mut names = vec![position.to_string()];
     for message in &rows {
-        if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
+        if let SimpleQueryMessage::Row(row) = message {
             names.extend([row.get(0), row.get(1)].into_iter().flatten().map(str::to_owned));
         }
     }
@@ -277,7 +283,7 @@ async fn head(system: &System) -> i64 {
 
 fn first_number(answer: &[tokio_postgres::SimpleQueryMessage], column: usize) -> Option<i64> {
     answer.iter().find_map(|message| match message {
-        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(column)?.parse().ok(),
+        SimpleQueryMessage::Row(row) => row.get(column)?.parse().ok(),
         _ => None,
     })
 }
