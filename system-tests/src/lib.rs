@@ -5,7 +5,7 @@
 //! The promises themselves are in `tests/`, one test each.
 //!
 //! Reading order: `history` (what clients write down), `model` (the rules once more), `oracles` (the judges), `traffic` (the
-//! clients), `proxy` (what stands on the links), `faults`.
+//! clients), `proxy` (what stands on the links), `preload` (what stands before processes), `faults`.
 //!
 //! The binaries are those beside the test program; `cargo test --workspace` and `make test` build them.
 #![allow(

@@ -23,8 +23,8 @@ impl Library {
     /// What it is in C, and the variable that names the file with its number.
     fn code_and_variable(self) -> (&'static str, &'static str) {
         match self {
-            Self::Clock => (include_str!("clock.c"), "CLOCK_OFFSET_FILE"),
-            Self::Disk => (include_str!("disk.c"), "DISK_FULL_FILE"),
+            Self::Clock => (include_str!("preload/clock.c"), "CLOCK_OFFSET_FILE"),
+            Self::Disk => (include_str!("preload/disk.c"), "DISK_FULL_FILE"),
         }
     }
 }
