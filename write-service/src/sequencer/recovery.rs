@@ -1,8 +1,10 @@
 //! Getting going again: after a lost race, an old request id, a lost connection. What was decided and not stored is undone,
 //! what others wrote is learned, and the commands are decided anew.
 
-use event_store::{AppendError, Error, Head, LogIdentity, RecordedEvent, StoredOutcome};
-use ledger::{Account, Event, Position, Shard};
+use std::collections::{HashMap, hash_map::Entry};
+
+use event_store::{AppendError, ChainLink, Error, Head, LogIdentity, RecordedEvent, StoredOutcome};
+use ledger::{Account, Event, Position, RequestId, Shard};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::{
@@ -58,6 +60,15 @@ pub(super) enum Stop {
     Corrupt(String),
 }
 
+/// Work whose answer was lost.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    pending: Pending,
+    /// Where its batch ends, if that is in the log: no two attempts have the same digest. Whether it is says who decided the work,
+    /// this attempt or somebody else's.
+    ends_at: Option<(Shard, ChainLink)>,
+}
+
 impl Sequencer {
     /// Undoes what failed, and makes whatever failed it good.
     pub(super) async fn recover(&mut self) -> Result<(), Stop> {
@@ -98,7 +109,7 @@ impl Sequencer {
 
     /// Takes back what was decided and not stored. Gives the commands whose fate is unknown; the others are to be decided
     /// anew, before everything else and in their order.
-    fn undo_failed(&mut self) -> Vec<Pending> {
+    fn undo_failed(&mut self) -> Vec<Unanswered> {
         let mut failed = std::mem::take(&mut self.failed);
         for (batch, _) in failed.iter_mut().rev() {
             batch.undo(&mut self.accounts);
@@ -121,10 +132,14 @@ impl Sequencer {
                 }
                 _ => None,
             };
+            let ends_at =
+                batch.attempt.heads_after().next().map(|(shard, head)| (shard, head.link));
             for (sequence, ticket) in batch.into_tickets() {
                 let pending = Pending { sequence, ticket, looked, held: true };
                 match (&error, &storage) {
-                    (AppendError::Unknown(_) | AppendError::Silent, _) => unknown.push(pending),
+                    (AppendError::Unknown(_) | AppendError::Silent, _) => {
+                        unknown.push(Unanswered { pending, ends_at });
+                    }
                     (_, Some(refusal)) => self.refuse(pending, refusal.clone()),
                     _ => again.push(pending),
                 }
@@ -152,7 +167,7 @@ impl Sequencer {
     async fn corrupt_or_changed(
         &mut self,
         finding: String,
-        mut unknown: Vec<Pending>,
+        mut unknown: Vec<Unanswered>,
     ) -> Result<(), Stop> {
         let there = match &self.connections {
             Some(connections) => connections.reads.log().identity().await.ok(),
@@ -287,7 +302,7 @@ impl Sequencer {
 
     /// Connects anew, and finds out what became of commands whose answer was lost. Meanwhile commands that were never sent
     /// are refused, once an attempt has failed; those that were are told the truth or, in time, that it is not known.
-    async fn reconnect(&mut self, mut unknown: Vec<Pending>) -> Result<(), Stop> {
+    async fn reconnect(&mut self, mut unknown: Vec<Unanswered>) -> Result<(), Stop> {
         self.connections = None;
         self.turn_until = None;
         self.take_back_set_aside();
@@ -323,7 +338,7 @@ impl Sequencer {
     async fn resume(
         &mut self,
         identity: LogIdentity,
-        unknown: &mut Vec<Pending>,
+        unknown: &mut Vec<Unanswered>,
     ) -> Result<(), Error> {
         let patience = self.limits.resolve_within.max(RESUME_PATIENCE_MIN);
         let resumed = async {
@@ -336,7 +351,7 @@ impl Sequencer {
     /// One attempt to connect. New commands wait for it, if none has failed yet.
     async fn attempt(
         &mut self,
-        unknown: &mut Vec<Pending>,
+        unknown: &mut Vec<Unanswered>,
         tell_by: Instant,
     ) -> Result<Result<Connections, Error>, Stop> {
         let address = self.address.clone();
@@ -355,7 +370,7 @@ impl Sequencer {
     async fn wait_refusing(
         &mut self,
         pause: Duration,
-        unknown: &mut Vec<Pending>,
+        unknown: &mut Vec<Unanswered>,
         tell_by: Instant,
     ) -> Result<(), Stop> {
         let until = Instant::now() + pause;
@@ -371,7 +386,7 @@ impl Sequencer {
     fn take_or_stop(
         &mut self,
         ticket: Option<Ticket>,
-        unknown: &mut Vec<Pending>,
+        unknown: &mut Vec<Unanswered>,
     ) -> Result<(), Stop> {
         let Some(ticket) = ticket else {
             self.tell_unknown(unknown);
@@ -428,24 +443,24 @@ impl Sequencer {
         }
     }
 
-    fn tell_unknown(&mut self, unknown: &mut Vec<Pending>) {
-        for pending in unknown.drain(..) {
+    fn tell_unknown(&mut self, unknown: &mut Vec<Unanswered>) {
+        for Unanswered { pending, .. } in unknown.drain(..) {
             self.refuse(pending, CommandError::OutcomeUnknown);
         }
     }
 
     /// Finds out what became of commands whose answer was lost. The connection that sent them is known to be gone, so what
     /// is not in the log will never be.
-    async fn resolve(&mut self, unknown: &mut Vec<Pending>) -> Result<(), Error> {
+    async fn resolve(&mut self, unknown: &mut Vec<Unanswered>) -> Result<(), Error> {
         let (Some(connections), Some(identity)) = (&self.connections, self.identity) else {
             return Ok(());
         };
         let reads = connections.reads.clone();
-        let mut stored: std::collections::HashMap<ledger::RequestId, StoredOutcome> =
-            Default::default();
+        let mut stored: HashMap<RequestId, StoredOutcome> = HashMap::new();
         for shard in identity.shards.shards() {
             let ids: Vec<_> = unknown
                 .iter()
+                .map(|unanswered| &unanswered.pending)
                 .filter(|pending| {
                     pending.ticket.work.key().account_id.shard(identity.shards) == shard
                 })
@@ -453,6 +468,13 @@ impl Sequencer {
                 .collect();
             if !ids.is_empty() {
                 stored.extend(reads.outcomes(shard, &ids).await?.1);
+            }
+        }
+        let mut is_stored: HashMap<(Shard, Position), bool> = HashMap::new();
+        for (shard, link) in unknown.iter().filter_map(|unanswered| unanswered.ends_at) {
+            if let Entry::Vacant(batch) = is_stored.entry((shard, link.position)) {
+                let there = reads.log().link_at(shard, link.position).await?;
+                batch.insert(there.is_some_and(|there| there.digest == link.digest));
             }
         }
         if !unknown.is_empty() {
@@ -464,9 +486,10 @@ impl Sequencer {
             );
         }
         let mut absent = Vec::new();
-        for pending in unknown.drain(..) {
+        for Unanswered { pending, ends_at } in unknown.drain(..) {
+            let is_own = ends_at.is_some_and(|(shard, link)| is_stored[&(shard, link.position)]);
             match stored.remove(&pending.request_id()) {
-                Some(outcome) => self.answer_stored(pending, &outcome, false),
+                Some(outcome) => self.answer_stored(pending, &outcome, !is_own),
                 // Whatever breaks the connection may be this very batch: it is not tried for ever.
                 None if self.resolved_in_a_row > RESOLVES_MAX => {
                     self.refuse(pending, CommandError::LedgerUnavailable);

@@ -11,6 +11,7 @@ use crate::support::*;
 mod shards {
     crate::support::with_one_shard_and_four!(
         an_append_whose_answer_was_lost_is_found_and_answered,
+        what_another_instance_decided_is_said_to_be_repeated_also_by_one_whose_answer_was_lost,
         answers_lost_again_and_again_under_load_lose_and_double_nothing,
         an_append_connection_killed_again_and_again_loses_and_doubles_nothing,
         every_connection_killed_again_and_again_loses_and_doubles_nothing,
@@ -56,6 +57,28 @@ async fn an_append_whose_answer_was_lost_is_found_and_answered(shards: i16) {
         assert_eq!(service.done(deposit(&open_anew, 1)).await.version(), 2);
         proxy.lose_next(fault);
         service.done(deposit(&open_anew, 1)).await;
+    }
+    log.judge().await;
+}
+
+async fn what_another_instance_decided_is_said_to_be_repeated_also_by_one_whose_answer_was_lost(
+    shards: i16,
+) {
+    let log = Log::create(shards).await;
+    let proxy = Proxy::start(&log.url).await;
+    let (service, other) = (Service::start(&proxy.url, &[]).await, log.service().await);
+    let (source, destination) = (open("a"), open("b"));
+    for call in [source, destination, deposit("a", 100)] {
+        service.done(call).await;
+    }
+    let calls = [deposit("a", 1), transfer("a", "b", 1)];
+    for (call, fault) in calls.into_iter().zip([Fault::ReplyLost, Fault::CutBehind]) {
+        // It does not know yet that the id is taken, and is not told by the database.
+        let first = other.done(call.clone()).await;
+        proxy.lose_next(fault);
+        let again = service.done(call).await;
+        assert!(!first.write.replayed && again.write.replayed, "{fault:?}");
+        assert_eq!(again.like_first(), first);
     }
     log.judge().await;
 }
