@@ -16,6 +16,7 @@
 )]
 
 mod accounts;
+mod callers;
 mod dice;
 pub mod faults;
 mod history;
@@ -31,7 +32,8 @@ mod traffic;
 mod witness;
 
 pub use accounts::{account, euros, open_accounts};
+pub use callers::Credential;
 pub use dice::Dice;
 pub use process::{Process, descriptors_max, logs_folder, until};
-pub use system::{Clients, Size, System};
+pub use system::{Clients, Size, System, WriteClient};
 pub use witness::{Witnesses, the_read_model_matches};

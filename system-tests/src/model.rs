@@ -6,9 +6,9 @@
 mod replay;
 mod row;
 
-pub(crate) use replay::Replay;
 #[cfg(test)]
 pub(crate) use replay::given as given_log;
+pub(crate) use replay::{Life, Replay};
 pub(crate) use row::{Fact, Place, Row, Stated};
 
 /// Whether money may move.
@@ -61,6 +61,9 @@ pub(crate) enum Doing {
 /// A reason of the contract.
 pub(crate) type Reason = &'static str;
 
+/// What somebody is told who may not see all accounts, of those that are not his and of those that are not there.
+pub(crate) const ACCOUNT_ACCESS_DENIED: Reason = "ACCOUNT_ACCESS_DENIED";
+
 /// The accounts after a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct After {
@@ -69,6 +72,11 @@ pub(crate) struct After {
 }
 
 impl Command {
+    /// Whether it asks for an account that is not there yet.
+    pub(crate) fn opens(&self) -> bool {
+        matches!(self.doing, Doing::Open { .. })
+    }
+
     /// The other account of a transfer.
     pub(crate) fn destination(&self) -> Option<&str> {
         match &self.doing {
@@ -125,7 +133,10 @@ pub(crate) fn decide(
 /// Whether a refusal is kept under its request id. The others leave the id free.
 pub(crate) fn is_kept(reason: &str, expected: Option<i64>, current: Option<i64>) -> bool {
     match reason {
-        "ACCOUNT_NOT_FOUND" | "ACCOUNT_ALREADY_EXISTS" | "BATCH_REFUSED" => false,
+        "ACCOUNT_NOT_FOUND"
+        | ACCOUNT_ACCESS_DENIED
+        | "ACCOUNT_ALREADY_EXISTS"
+        | "BATCH_REFUSED" => false,
         // A version that has passed never comes again.
         "VERSION_CONFLICT" => expected > current,
         _ => true,

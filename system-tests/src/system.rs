@@ -13,9 +13,10 @@ use proto::{
     read::read_service_client::ReadServiceClient, write::write_service_client::WriteServiceClient,
 };
 use tokio::process::Command;
-use tonic::transport::Channel;
+use tonic::{service::interceptor::InterceptedService, transport::Channel};
 
 use crate::{
+    callers::{Callers, Credential},
     preload::Preload,
     process::{Process, binary_path, until},
     proxy::Proxy,
@@ -25,6 +26,9 @@ use crate::{
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// A peer that is silent for so long is asked whether it is there, and given up when it is silent for so long again.
 const ASK_AFTER: Duration = Duration::from_secs(1);
+
+/// A client of a write service.
+pub type WriteClient = WriteServiceClient<InterceptedService<Channel, Credential>>;
 
 /// How many of each.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +79,17 @@ pub struct System {
     pub(crate) preload: Option<Preload>,
 }
 
+/// How a system is set up, if otherwise than plain.
+#[derive(Debug, Default)]
+pub(crate) struct Setup {
+    /// A proxy on every link.
+    pub(crate) linked: bool,
+    /// What stands before every process.
+    pub(crate) preload: Option<Preload>,
+    /// Whether the write services ask who calls.
+    pub(crate) controls_access: bool,
+}
+
 /// A proxy on every link, by the number of the process at its near end. All empty in a system whose links are direct.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
@@ -107,9 +122,18 @@ pub struct Clients {
     writer_addrs: Vec<String>,
     reader_addrs: Vec<String>,
     reader_starts: Vec<Arc<AtomicU64>>,
+    /// Where the write services control access.
+    callers: Option<Arc<Callers>>,
+    credential: Credential,
 }
 
 impl Clients {
+    /// Of whoever may do everything.
+    fn of(callers: Option<Arc<Callers>>) -> Self {
+        let credential = callers.as_ref().map(|callers| callers.anybody()).unwrap_or_default();
+        Self { callers, credential, ..Self::default() }
+    }
+
     pub(crate) fn writers(&self) -> usize {
         self.writer_addrs.len()
     }
@@ -130,8 +154,20 @@ impl Clients {
 
     /// A client of one of the write services.
     #[must_use]
-    pub fn write(&self, number: usize) -> WriteServiceClient<Channel> {
-        WriteServiceClient::new(channel(&self.writer_addrs[number % self.writer_addrs.len()]))
+    pub fn write(&self, number: usize) -> WriteClient {
+        let channel = channel(&self.writer_addrs[number % self.writer_addrs.len()]);
+        WriteServiceClient::with_interceptor(channel, self.credential.clone())
+    }
+
+    /// The same services, for a caller with limited rights if access is controlled.
+    pub(crate) fn of_customer(&self, number: u64) -> Self {
+        let credential = self.callers.as_ref().map(|callers| callers.customer(number));
+        Self { credential: credential.unwrap_or_default(), ..self.clone() }
+    }
+
+    /// Whether callers have to say who they are.
+    pub(crate) fn controls_access(&self) -> bool {
+        self.callers.is_some()
     }
 
     /// A client of one of the read services.
@@ -145,24 +181,20 @@ impl System {
     /// Starts it, and waits until it serves.
     pub async fn start(size: Size) -> Self {
         let redis = Redis::start_private().await.unwrap();
-        Self::start_with(size, redis, false, None).await
+        Self::start_with(size, redis, Setup::default()).await
     }
 
-    /// The same with a proxy on every link, with a Redis that keeps its data in `redis_folder` if one is given, and with
-    /// a library before every process if one is given.
-    pub(crate) async fn start_linked(
-        size: Size,
-        redis_folder: Option<&Path>,
-        preload: Option<Preload>,
-    ) -> Self {
+    /// The same, set up otherwise, with a Redis that keeps its data in `redis_folder` if one is given.
+    pub(crate) async fn start_as(size: Size, redis_folder: Option<&Path>, setup: Setup) -> Self {
         let redis = match redis_folder {
             Some(folder) => Redis::open(folder).await,
-            None => Redis::start_private_with(preloaded(preload.as_ref(), "redis")).await,
+            None => Redis::start_private_with(preloaded(setup.preload.as_ref(), "redis")).await,
         };
-        Self::start_with(size, redis.unwrap(), true, preload).await
+        Self::start_with(size, redis.unwrap(), setup).await
     }
 
-    async fn start_with(size: Size, redis: Redis, linked: bool, preload: Option<Preload>) -> Self {
+    async fn start_with(size: Size, redis: Redis, setup: Setup) -> Self {
+        let Setup { linked, preload, controls_access } = setup;
         assert!(ShardCount::new(size.shards).is_some());
         let environment = preloaded(preload.as_ref(), "postgres");
         let postgres = Postgres::start_private_with(environment).await.unwrap();
@@ -173,7 +205,7 @@ impl System {
             writers: Vec::new(),
             projectors: Vec::new(),
             readers: Vec::new(),
-            clients: Clients::default(),
+            clients: Clients::of(controls_access.then(|| Arc::new(Callers::new()))),
             links: Links::default(),
             preload,
             postgres,
@@ -234,6 +266,7 @@ impl System {
             setting("WRITE_SERVICE_INSTANCE", format!("writer-{number}")),
         ];
         settings.extend(preloaded(self.preload.as_ref(), &format!("writer-{number}")));
+        settings.extend(self.clients.callers.iter().flat_map(|callers| callers.settings()));
         self.writers.push(Process::start("write-service", &format!("writer-{addr}"), settings));
         addr
     }
@@ -267,7 +300,7 @@ impl System {
 
     /// A client of one of the write services.
     #[must_use]
-    pub fn write_client(&self, number: usize) -> WriteServiceClient<Channel> {
+    pub fn write_client(&self, number: usize) -> WriteClient {
         self.clients.write(number)
     }
 

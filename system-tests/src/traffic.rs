@@ -19,6 +19,7 @@ use std::{
 use tokio::task::JoinSet;
 
 pub(crate) use flood::flood;
+pub(crate) use mix::own_owner;
 pub(crate) use sender::Sender;
 
 use crate::{
@@ -37,14 +38,15 @@ const FIRST_DEPOSIT: i64 = 10_000;
 /// More than a floating-point number can count one by one: whatever takes an amount for one changes this balance.
 const RICH_DEPOSIT: i64 = 90_000_000_000_000_001;
 
-/// Connections over which, and calls by which, everybody asks in the end for what is not known yet.
-const SETTLING_SENDERS: usize = 8;
+/// Calls by which everybody together asks in the end for what is not known yet.
 const SETTLING_CALLS: usize = 64;
 
 /// An account that nobody writes to once it is open.
 pub(crate) const QUIET_ACCOUNT: &str = "quiet";
 /// An account with very much money.
 pub(crate) const RICH_ACCOUNT: &str = "rich";
+/// Who has the accounts that everybody uses.
+pub(crate) const OWNER: &str = "owner";
 /// The account that recoveries are measured with.
 pub(crate) const PROBE_ACCOUNT: &str = "probe";
 
@@ -84,7 +86,7 @@ pub(crate) struct Traffic {
     pub(crate) mischief: Arc<Mischief>,
     stop: Arc<AtomicBool>,
     /// Writers give back calls whose outcome they do not know yet.
-    writers: JoinSet<Vec<Call>>,
+    writers: JoinSet<(Sender, Vec<Call>)>,
     readers: JoinSet<()>,
 }
 
@@ -97,7 +99,7 @@ impl Traffic {
         let others = [QUIET_ACCOUNT, RICH_ACCOUNT, PROBE_ACCOUNT];
         let others = others.map(|name| (name.to_owned(), "EUR"));
         for (account, currency) in euros.chain(yen).chain(others) {
-            let (owner, currency) = ("owner".to_owned(), currency.to_owned());
+            let (owner, currency) = (OWNER.to_owned(), currency.to_owned());
             let amount = if account == RICH_ACCOUNT { RICH_DEPOSIT } else { FIRST_DEPOSIT };
             let sum = Sum { currency: currency.clone(), amount };
             for doing in [Doing::Open { owner, currency, limit: 0 }, Doing::Deposit(sum)] {
@@ -125,9 +127,11 @@ impl Traffic {
             readers: JoinSet::new(),
         };
         for number in 0..writers {
+            let is_customer = clients.controls_access() && number % 2 == 1;
+            let clients = if is_customer { clients.of_customer(number) } else { clients.clone() };
             let client = writing::Writer {
-                number,
-                sender: Sender::new(clients, traffic.history.clone()),
+                knowledge: mix::Knowledge::of(number, is_customer),
+                sender: Sender::new(&clients, traffic.history.clone()),
                 dice: dice.of(1000 + number),
                 manners: traffic.manners.clone(),
                 mischief: traffic.mischief.clone(),
@@ -148,17 +152,16 @@ impl Traffic {
     }
 
     /// Lets everybody finish, and asks until every outcome is known or `patience`, which is for all of them together, ends.
-    pub(crate) async fn settle(mut self, clients: &Clients, patience: Duration) {
+    pub(crate) async fn settle(mut self, patience: Duration) {
         self.stop.store(true, Ordering::Relaxed);
         let mut open = Vec::new();
         while let Some(left) = self.writers.join_next().await {
-            open.extend(left.unwrap());
+            let (sender, calls) = left.unwrap();
+            open.extend(calls.into_iter().map(|call| (sender.clone(), call)));
         }
         let mut settling = JoinSet::new();
         let until = self.history.now() + patience;
-        let senders = [(); SETTLING_SENDERS].map(|()| Sender::new(clients, self.history.clone()));
-        for (number, mut call) in open.into_iter().enumerate() {
-            let sender = senders[number % SETTLING_SENDERS].clone();
+        for (number, (sender, mut call)) in open.into_iter().enumerate() {
             settling.spawn(async move {
                 let patience = until.saturating_sub(sender.history.now());
                 sender.until_resolved(&mut call, number, patience).await;

@@ -14,7 +14,6 @@ use crate::{
     oracles::{Evidence, judge},
     process::until,
     redis_dump,
-    system::Clients,
     traffic::Traffic,
 };
 
@@ -26,8 +25,6 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Witnesses {
     traffic: Traffic,
-    /// Of their own, because the test kills and restarts what they use.
-    clients: Clients,
     history: Arc<History>,
 }
 
@@ -37,7 +34,7 @@ impl Witnesses {
         let (clients, history) = (system.clients(), Arc::new(History::default()));
         Traffic::prepare(&clients, &history).await;
         let traffic = Traffic::start(&clients, history.clone(), &Dice::new(seed), CLIENTS);
-        Self { traffic, clients, history }
+        Self { traffic, history }
     }
 
     /// Lets them finish, waits until the read model has everything, and judges it all.
@@ -45,7 +42,7 @@ impl Witnesses {
     /// # Panics
     /// When a promise was broken, or so little happened that nothing was tested.
     pub async fn judge(self, system: &System) {
-        self.traffic.settle(&self.clients, SETTLES_WITHIN).await;
+        self.traffic.settle(SETTLES_WITHIN).await;
         the_read_model_matches(system).await;
         let log = log::read(&system.database_url).await.unwrap();
         let (calls, reads) = self.history.take();

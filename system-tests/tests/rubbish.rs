@@ -7,9 +7,9 @@ use std::time::Duration;
 use prost::Message;
 use proto::{
     read::{GetBalanceRequest, read_service_client::ReadServiceClient},
-    write::{DepositRequest, write_service_client::WriteServiceClient},
+    write::DepositRequest,
 };
-use system_tests::{Dice, Process, Size, System, account, euros, open_accounts};
+use system_tests::{Dice, Process, Size, System, WriteClient, account, euros, open_accounts};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -146,7 +146,7 @@ impl Target<'_> {
 
 /// Somebody whose connections are the same all the time.
 struct Good {
-    write: WriteServiceClient<Channel>,
+    write: WriteClient,
     read: ReadServiceClient<Channel>,
     deposits: i64,
 }

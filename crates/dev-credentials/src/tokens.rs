@@ -31,6 +31,7 @@ pub struct BadCredential {
 }
 
 /// Signs tokens with ES256 and `EdDSA`. The file of its public keys is gone when it is dropped.
+#[derive(Debug)]
 pub struct TokenIssuer {
     folder: TempDir,
     random: SystemRandom,

@@ -17,14 +17,14 @@ use super::{
 };
 use crate::{
     dice::Dice,
-    history::{Answer, Call, Ending, History, Moment, Read, ReadAnswer},
+    history::{Answer, Attempt, Call, Ending, History, Moment, Read, ReadAnswer},
     log,
-    model::Replay,
+    model::{ACCOUNT_ACCESS_DENIED, Replay},
     oracles::{Evidence, Oracle, Recovery, Verdict, judge},
     preload::{Library, Preload},
     process::logs_folder,
     redis_dump,
-    system::{Size, System},
+    system::{Setup, Size, System},
     traffic::Traffic,
 };
 
@@ -163,7 +163,7 @@ async fn run_under_faults(order: Order) -> Ran {
     stage.heal().await;
     let is_back = stage.recover("everything").await;
     let at_most = |within: Duration| if is_back { within } else { within.min(BRIEFLY) };
-    traffic.settle(&stage.clients, at_most(SETTLES_WITHIN)).await;
+    traffic.settle(at_most(SETTLES_WITHIN)).await;
     let footprints = shrunk(&stage, &before, at_most(SHRINKS_WITHIN)).await;
     for (name, process) in stage.processes() {
         let process = process.lock().await;
@@ -204,14 +204,18 @@ async fn run_under_faults(order: Order) -> Ran {
     }
 }
 
-/// Starts everything. One seed in four has four shards, and one in three a Redis that keeps what it is given.
+/// Starts everything. One seed in four has four shards, two in four control access, and one in three a Redis that keeps what it
+/// is given.
 async fn begin(order: Order, dice: &Dice) -> (Stage, Traffic, Option<tempfile::TempDir>) {
     let shards = if order.seed % 4 == 3 { 4 } else { 1 };
     let keeps = order.seed % 3 != 1 && matches!(order.row.number, 9 | 22);
     let folder = keeps.then(|| tempfile::tempdir().unwrap());
     let redis_folder = folder.as_ref().map(|folder| folder.path());
     let preload = order.row.library().map(|library| Preload::new(library).expect("a C compiler"));
-    let system = System::start_linked(Size::doubled(shards), redis_folder, preload).await;
+    // Where clocks are wrong no token is good, and older services may not know of tokens.
+    let controls_access = order.seed % 4 >= 2 && !matches!(order.row.number, 15 | 20);
+    let setup = Setup { linked: true, preload, controls_access };
+    let system = System::start_as(Size::doubled(shards), redis_folder, setup).await;
     let history = Arc::new(History::default());
     Traffic::prepare(&system.clients, &history).await;
     let traffic = Traffic::start(&system.clients, history.clone(), dice, (WRITERS, READERS));
@@ -321,6 +325,13 @@ fn count_calls(calls: &[Call]) -> BTreeMap<&'static str, u64> {
         });
         if call.attempts.iter().any(|attempt| matches!(attempt.answer, Answer::Unknown { .. })) {
             count("unknown at first");
+        }
+        let denied = |attempt: &Attempt| match &attempt.answer {
+            Answer::Refused(refused) => refused.reason == ACCOUNT_ACCESS_DENIED,
+            _ => false,
+        };
+        if call.attempts.iter().any(denied) {
+            count("denied");
         }
         if call.attempts.len() > 1 {
             count("sent again");

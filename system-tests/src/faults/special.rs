@@ -78,7 +78,7 @@ pub(super) async fn run(order: Order, damage: Damage) -> Ran {
     Traffic::prepare(&system.clients, &history).await;
     let traffic = Traffic::start(&system.clients, history.clone(), &dice, (4, 1));
     sleep(Duration::from_secs(2)).await;
-    traffic.settle(&system.clients, Duration::from_secs(30)).await;
+    traffic.settle(Duration::from_secs(30)).await;
     until_caught_up(&system).await;
     let mut special = Special { verdict: Verdict::default(), counts: BTreeMap::new() };
     match damage {

@@ -7,6 +7,7 @@ use crate::history::{Answer, ReadAnswer};
 const WRITE: &[(&str, &[&str])] = &[
     ("AlreadyExists", &["REQUEST_ID_REUSED", "ACCOUNT_ALREADY_EXISTS"]),
     ("NotFound", &["ACCOUNT_NOT_FOUND"]),
+    ("PermissionDenied", &["ACCOUNT_ACCESS_DENIED"]),
     ("Aborted", &["VERSION_CONFLICT"]),
     (
         "FailedPrecondition",

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     history::{Answer, Attempt, Call, Done, Refused, Seen, Work},
-    model::{Account, Command, Fact, Place, Replay, Row, decide},
+    model::{ACCOUNT_ACCESS_DENIED, Account, Command, Fact, Life, Place, Replay, Row, decide},
 };
 
 /// Prefixes of the log that are tried for one refusal; with several shards there may be very many.
@@ -183,6 +183,17 @@ fn was_true_meanwhile(
 
 /// Whether a prefix of the log gives this refusal.
 fn gives(replay: &Replay, prefix: &BTreeMap<i16, i64>, work: &Work, refused: &Refused) -> bool {
+    // To whoever may not see all accounts, one that is not there is another's, and that comes before every rule.
+    if refused.reason == ACCOUNT_ACCESS_DENIED {
+        let is_there = |life: &Life| {
+            prefix.get(&life.shard).is_some_and(|position| life.at(*position).is_some())
+        };
+        let needs = work.commands().iter().filter(|command| !command.opens());
+        let mut accounts = needs
+            .flat_map(|command| [Some(command.account.as_str()), command.destination()])
+            .flatten();
+        return accounts.any(|name| !replay.lives.get(name).is_some_and(is_there));
+    }
     let mut changed: BTreeMap<&str, Account> = BTreeMap::new();
     for (index, command) in work.commands().iter().enumerate() {
         let stands = |name: &str| {
@@ -322,6 +333,28 @@ mod tests {
         assert_eq!(wrong(&log, vec![opened.clone(), asked(15, 30)]), 0, "it was under way");
         assert_eq!(wrong(&log, vec![opened.clone(), asked(21, 30)]), 1, "it was there");
         assert_eq!(wrong(&log, vec![opened, asked(0, 5)]), 0);
+    }
+
+    #[test]
+    fn denied_is_true_only_while_some_account_was_not_there() {
+        let mut log = log();
+        let (owner, currency) = ("owner".into(), "EUR".into());
+        let open = Doing::Open { owner, currency, limit: 0 };
+        log.done("c", 9, open.clone());
+        let opened = call(9, command("c", open), 10, 20, applied(7, "c", 1, 0));
+        let denied = |command, sent| call(10, command, sent, 30, refused(ACCOUNT_ACCESS_DENIED));
+        let to = |to: &str| Doing::Transfer { to: to.into(), sum: euros(1) };
+        for (command, sent, right) in [
+            (command("c", Doing::Close), 15, true),
+            (command("c", Doing::Close), 21, false),
+            (command("a", to("c")), 15, true),
+            (command("a", to("c")), 21, false),
+            (command("a", to("nobody")), 21, true),
+            (command("nobody", Doing::Close), 21, true),
+        ] {
+            let calls = vec![opened.clone(), denied(command, sent)];
+            assert_eq!(wrong(&log, calls), u64::from(!right));
+        }
     }
 
     #[test]

@@ -120,7 +120,11 @@ pub(super) fn refusal(status: &Status) -> Answer {
     let number = |name: &str| metadata.get(name).and_then(|text| text.parse().ok());
     let is_refusal = matches!(
         status.code(),
-        Code::FailedPrecondition | Code::NotFound | Code::Aborted | Code::AlreadyExists
+        Code::FailedPrecondition
+            | Code::NotFound
+            | Code::Aborted
+            | Code::AlreadyExists
+            | Code::PermissionDenied
     );
     if is_refusal && reason != "REQUEST_ID_REUSED" {
         let command = number("index").zip(metadata.get("command_reason").cloned());

@@ -49,7 +49,7 @@ pub(crate) async fn flood(
 }
 
 async fn send_batches(sender: Sender, number: u64, mut dice: Dice, until: Instant) -> usize {
-    let mut knowledge = Knowledge::of(number);
+    let mut knowledge = Knowledge::of(number, false);
     let mut too_many = 0;
     let writer = usize::try_from(number).unwrap_or_default();
     while Instant::now() < until {

@@ -19,6 +19,11 @@ pub(super) fn yen_account(number: u64) -> String {
     format!("yen-{number}")
 }
 
+/// Who has the accounts that a client opens.
+pub(crate) fn own_owner(client: u64) -> String {
+    format!("owner-{client}")
+}
+
 /// An id for a new request.
 pub(super) fn request_id() -> Uuid {
     Uuid::now_v7()
@@ -27,7 +32,10 @@ pub(super) fn request_id() -> Uuid {
 /// What one client knows: accounts that it has opened itself, and versions that it has seen.
 #[derive(Debug, Default)]
 pub(super) struct Knowledge {
-    pub(super) client: u64,
+    client: u64,
+    /// Whether accounts are closed to it: such a caller pays only those who are there, since which of its own account's rules and
+    /// the payee's absence is told first is another question there than the model's.
+    is_customer: bool,
     opened: u64,
     pub(super) seen: Option<(String, i64)>,
 }
@@ -39,8 +47,8 @@ fn sum(account: &str, amount: u64) -> Sum {
 }
 
 impl Knowledge {
-    pub(super) fn of(client: u64) -> Self {
-        Self { client, ..Self::default() }
+    pub(super) fn of(client: u64, is_customer: bool) -> Self {
+        Self { client, is_customer, ..Self::default() }
     }
 
     /// Mostly money; of everything else a little.
@@ -91,7 +99,10 @@ impl Knowledge {
     }
 
     fn transfer(&self, dice: &mut Dice, from: &str, sum: Sum) -> Doing {
-        let to = self.account(dice);
+        let to = match self.is_customer {
+            true => euro_account(dice.roll(EURO_ACCOUNTS)),
+            false => self.account(dice),
+        };
         match to == from {
             true => Doing::Deposit(sum),
             false => Doing::Transfer { to, sum },
@@ -106,7 +117,7 @@ impl Knowledge {
         let account = self.own_account(number);
         let doing = if is_new || dice.percent(30) {
             let limit = i64::try_from(dice.roll(1_000)).unwrap_or_default();
-            let owner = format!("owner-{}", self.client);
+            let owner = own_owner(self.client);
             Doing::Open { owner, currency: "EUR".into(), limit }
         } else {
             Doing::Close

@@ -11,17 +11,17 @@ use std::{
 use futures::stream;
 use proto::write::{
     self, BatchMode, ExecuteBatchRequest, ExecuteStreamRequest, command::Kind,
-    command_result::Outcome, write_service_client::WriteServiceClient,
+    command_result::Outcome,
 };
 use tokio::time::{sleep, timeout};
-use tonic::{Request, Status, transport::Channel};
+use tonic::{Request, Status};
 use uuid::Uuid;
 
 use super::{answers, requests::message};
 use crate::{
     history::{Answer, Attempt, Call, Ending, History, Work},
     model::Command,
-    system::Clients,
+    system::{Clients, WriteClient},
 };
 
 /// How long one attempt may take while somebody waits for an outcome.
@@ -44,7 +44,7 @@ pub(super) enum Together {
 /// One client with connections of its own to every write service.
 #[derive(Debug, Clone)]
 pub(crate) struct Sender {
-    writers: Vec<WriteServiceClient<Channel>>,
+    writers: Vec<WriteClient>,
     pub(super) history: Arc<History>,
 }
 
@@ -54,7 +54,7 @@ impl Sender {
         Self { writers, history }
     }
 
-    pub(super) fn writer(&self, number: usize) -> WriteServiceClient<Channel> {
+    pub(super) fn writer(&self, number: usize) -> WriteClient {
         self.writers[number % self.writers.len()].clone()
     }
 

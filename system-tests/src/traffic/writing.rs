@@ -32,7 +32,7 @@ const LATER_MAX: usize = 24;
 
 /// One client, one call after another.
 pub(super) struct Writer {
-    pub(super) number: u64,
+    pub(super) knowledge: Knowledge,
     pub(super) sender: Sender,
     pub(super) dice: Dice,
     pub(super) manners: Arc<Manners>,
@@ -41,12 +41,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Works until it is told to stop; gives back calls whose outcome is open.
-    pub(super) async fn run(mut self) -> Vec<Call> {
-        let mut knowledge = Knowledge::of(self.number);
+    /// Works until it is told to stop; gives back calls whose outcome is open, and by whom to ask for it.
+    pub(super) async fn run(mut self) -> (Sender, Vec<Call>) {
         let mut later: Vec<Call> = Vec::new();
         while !self.stop.load(Ordering::Relaxed) {
-            let mut calls = self.send_something(&mut knowledge).await;
+            let mut calls = self.send_something().await;
             let unanswered = calls.iter().any(|call| call.ending() == Ending::Unresolved);
             for call in calls.drain(..) {
                 self.keep_or_settle(call, &mut later);
@@ -65,10 +64,10 @@ impl Writer {
         let (open, settled): (Vec<_>, Vec<_>) =
             later.into_iter().partition(|call| call.ending() == Ending::Unresolved);
         settled.into_iter().for_each(|call| self.sender.history.add(call));
-        open
+        (self.sender, open)
     }
 
-    async fn send_something(&mut self, knowledge: &mut Knowledge) -> Vec<Call> {
+    async fn send_something(&mut self) -> Vec<Call> {
         let writer = self.dice.index(2);
         let within = *self.dice.pick(&PATIENCE);
         let together = match self.dice.roll(100) {
@@ -77,20 +76,20 @@ impl Writer {
             _ => None,
         };
         if let Some(way) = together {
-            let commands = knowledge.commands(&mut self.dice, 2, 12);
+            let commands = self.knowledge.commands(&mut self.dice, 2, 12);
             let mut calls: Vec<Call> = commands
                 .into_iter()
                 .map(|command| Call::new(request_id(), Work::One(command)))
                 .collect();
             if !calls.is_empty() {
-                self.sender.together(&mut calls, way, writer, within).await;
+                self.send_together(&mut calls, way, (writer, within)).await;
             }
             return calls;
         }
         let atomic = self.dice.percent(10);
         let work = match atomic {
-            true => Work::Atomic(knowledge.commands(&mut self.dice, 1, 5)),
-            false => Work::One(knowledge.command(&mut self.dice)),
+            true => Work::Atomic(self.knowledge.commands(&mut self.dice, 1, 5)),
+            false => Work::One(self.knowledge.command(&mut self.dice)),
         };
         if work.commands().is_empty() {
             return Vec::new();
@@ -100,9 +99,30 @@ impl Writer {
         if let Some((_, done)) = call.applied()
             && let Some(seen) = done.iter().flat_map(|done| &done.accounts).next()
         {
-            knowledge.seen = Some((seen.account.clone(), seen.version));
+            self.knowledge.seen = Some((seen.account.clone(), seen.version));
         }
         vec![call]
+    }
+
+    /// Sends them once, or twice at once: then a second time in reverse, so that each side has ids that the other one waits for.
+    async fn send_together(
+        &mut self,
+        calls: &mut [Call],
+        way: Together,
+        (writer, within): (usize, Duration),
+    ) {
+        if !self.dice.percent(self.manners.hedged.load(Ordering::Relaxed)) {
+            return self.sender.together(calls, way, writer, within).await;
+        }
+        let mut twins: Vec<Call> = calls.iter().rev().cloned().collect();
+        let other = writer + self.dice.index(2);
+        tokio::join!(
+            self.sender.together(calls, way, writer, within),
+            self.sender.together(&mut twins, way, other, within),
+        );
+        for (call, twin) in calls.iter_mut().zip(twins.into_iter().rev()) {
+            call.attempts.extend(twin.attempts);
+        }
     }
 
     /// Sends it to one service, or to two at once, or gives it up on its way.
