@@ -259,12 +259,15 @@ impl Running {
         let mut command = self.folder.command("postgres");
         command.envs(self.environment.iter().cloned());
         command.arg("-D").arg(&self.folder.data).args(["-p", &self.port.to_string()]);
+        // On by default. What is said here nothing else can change, and a test may want to.
+        if !self.folder.is_temporary() {
+            for setting in ["fsync=on", "synchronous_commit=on", "full_page_writes=on"] {
+                command.args(["-c", setting]);
+            }
+        }
         let settings = [
             "listen_addresses=127.0.0.1".to_owned(),
             "unix_socket_directories=".to_owned(),
-            "fsync=on".to_owned(),
-            "synchronous_commit=on".to_owned(),
-            "full_page_writes=on".to_owned(),
             "logging_collector=off".to_owned(),
             "log_line_prefix=%m [%p] %a ".to_owned(),
             format!("max_connections={CONNECTIONS_MAX}"),

@@ -197,6 +197,7 @@ impl Appender {
 
 /// What is certain after an error. Whatever the server calls an error, and not the end of the session, has aborted the
 /// statement with its transaction: after a commit there are no errors any more. Treated as unknown it would be tried for ever.
+/// Not so what says of itself that nobody knows: something between us and the server has lost it.
 fn sort_error(cause: tokio_postgres::Error) -> AppendError {
     let Some(refusal) = cause.as_db_error() else {
         return AppendError::Unknown(cause);
@@ -204,6 +205,8 @@ fn sort_error(cause: tokio_postgres::Error) -> AppendError {
     let constraint = refusal.constraint().unwrap_or_default();
     let code = refusal.code();
     match code.code() {
+        "40003" => return AppendError::Unknown(cause),
+        lost if lost.starts_with("08") => return AppendError::Unknown(cause),
         "CF001" => return AppendError::HeadMoved,
         "CF002" => return AppendError::LogChanged,
         "CF003" => return AppendError::Contradiction(cause),

@@ -36,6 +36,10 @@ const SERVER_KEEPALIVE: &str = "-c tcp_keepalives_idle=5 -c tcp_keepalives_inter
 /// How long the server makes a statement wait for what another one holds.
 const LOCK_WAIT: &str = "-c lock_timeout=5s";
 
+/// What statements mean, whatever a role or database has for a default: names are those of Postgres unless their schema is named, and a
+/// statement that has waited sees what was committed meanwhile.
+const MEANING: &str = "-c search_path=pg_catalog -c default_transaction_isolation=read\\ committed -c quote_all_identifiers=off";
+
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -66,12 +70,8 @@ impl Purpose {
     fn options(self) -> String {
         const PLANS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c plan_cache_mode=force_generic_plan";
         match self {
-            Self::Append => format!(
-                "-c role=counterfoil_writer -c synchronous_commit=on \
-                 -c default_transaction_isolation=read\\ committed {PLANS}"
-            ),
-            // What it finds is answered for, so it waits for what an append waits for.
-            Self::WriterRead => {
+            // What is found for the writer is answered for, so it waits for what an append waits for.
+            Self::Append | Self::WriterRead => {
                 format!("-c role=counterfoil_writer -c synchronous_commit=on {PLANS}")
             }
             Self::Read => format!("-c role=counterfoil_projector {PLANS}"),
@@ -122,10 +122,9 @@ pub async fn connect(
     purpose: Purpose,
 ) -> Result<Connection, Error> {
     let (mut config, protection) = read_url(url)?;
-    let options = match config.get_options() {
-        Some(given) => format!("{given} {SERVER_KEEPALIVE} {LOCK_WAIT} {}", purpose.options()),
-        None => format!("{SERVER_KEEPALIVE} {LOCK_WAIT} {}", purpose.options()),
-    };
+    let given = config.get_options().unwrap_or_default();
+    let own = purpose.options();
+    let options = format!("{given} {SERVER_KEEPALIVE} {LOCK_WAIT} {MEANING} {own}");
     config
         .application_name(application_name)
         .options(options)

@@ -231,8 +231,9 @@ pub async fn start_new_incarnation(database_url: &str) -> Result<LogIdentity, Er
         connect(database_url, "counterfoil-new-incarnation", Purpose::Migrate).await?;
     let of = |cause| Error::of("start a new incarnation", cause);
     let transaction = connection.client.transaction().await.map_err(of)?;
-    // Waits for appends under way and holds back others: none is of one incarnation and answered as of another.
-    transaction.batch_execute("LOCK TABLE counterfoil.batches IN SHARE MODE").await.map_err(of)?;
+    // Waits for appends under way, which have read it, and holds back others: none is of one incarnation and answered as of another.
+    let lock = "LOCK TABLE counterfoil.incarnations IN ACCESS EXCLUSIVE MODE";
+    transaction.batch_execute(lock).await.map_err(of)?;
     let insert = "INSERT INTO counterfoil.incarnations (incarnation, log_id, shards)
          SELECT incarnation + 1, $1, shards FROM counterfoil.incarnations ORDER BY incarnation DESC LIMIT 1";
     transaction.execute(insert, &[/* $1 log_id */ &Uuid::now_v7()]).await.map_err(of)?;

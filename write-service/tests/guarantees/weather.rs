@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use dev_servers::Postgres;
 use futures::stream;
 use prost::Message;
 use tokio::sync::oneshot;
@@ -216,39 +217,6 @@ async fn while_the_database_is_away_nothing_is_begun() {
 }
 
 #[tokio::test]
-async fn a_database_that_forgets_is_not_written() {
-    let log = Log::create(1).await;
-    let running = log.service().await;
-    running.done(open("a")).await;
-    let admin = log.admin().await;
-    // What a session is told about fsync, which itself belongs to the whole server that all tests share.
-    admin
-        .run(&format!(
-            "CREATE SCHEMA pretended;
-             CREATE FUNCTION pretended.current_setting(text) RETURNS text LANGUAGE sql AS
-                 $$ SELECT CASE $1 WHEN 'fsync' THEN 'off' ELSE pg_catalog.current_setting($1) END $$;
-             ALTER DATABASE {} SET search_path = pretended, pg_catalog, public",
-            admin.database()
-        ))
-        .await;
-    let started = log.service().await;
-    let refusal = started.refused(deposit("a", 5)).await;
-    check(&refusal, Code::Unavailable, "LEDGER_UNSAFE", "false");
-    assert!(refusal.message.contains("fsync is off"), "{refusal:?}");
-    started.until_serving(false).await;
-
-    admin.cut("counterfoil-safety/").await;
-    running.until_serving(false).await;
-    check(&running.refused(deposit("a", 5)).await, Code::Unavailable, "LEDGER_UNSAFE", "false");
-    assert_eq!(log.judge().await.balance("a"), 0);
-    admin.run(&format!("ALTER DATABASE {} RESET search_path", admin.database())).await;
-    admin.cut("counterfoil-safety/").await;
-    started.until_serving(true).await;
-    assert_eq!(started.done(deposit("a", 5)).await.balance(), 5);
-}
-
-/// Settings of the whole server, which all tests share: so a session is told of others than there are.
-#[tokio::test]
 async fn a_log_that_a_crash_would_empty_is_not_written() {
     let log = Log::create(1).await;
     let admin = log.admin().await;
@@ -265,54 +233,57 @@ async fn a_log_that_a_crash_would_empty_is_not_written() {
 }
 
 #[tokio::test]
-async fn a_server_that_would_lose_commands_is_refused_by_name() {
-    for (function, answer, reason, says) in [
-        (
-            "current_setting(text) RETURNS text",
-            "CASE $1 WHEN 'fsync' THEN 'off' ELSE pg_catalog.current_setting($1) END",
-            "LEDGER_UNSAFE",
-            "fsync is off",
-        ),
-        (
-            "current_setting(text) RETURNS text",
-            "CASE $1 WHEN 'full_page_writes' THEN 'off' ELSE pg_catalog.current_setting($1) END",
-            "LEDGER_UNSAFE",
-            "full_page_writes is off",
-        ),
-        (
-            "current_setting(text) RETURNS text",
-            "CASE $1 WHEN 'synchronous_commit' THEN 'off' ELSE pg_catalog.current_setting($1) END",
-            "LEDGER_UNSAFE",
-            "synchronous_commit is off",
-        ),
-        (
-            "current_setting(text) RETURNS text",
-            "CASE $1 WHEN 'transaction_read_only' THEN 'on' ELSE pg_catalog.current_setting($1) END",
-            "STORAGE_UNAVAILABLE",
-            "can only be read",
-        ),
-        ("pg_is_in_recovery() RETURNS boolean", "true", "STORAGE_UNAVAILABLE", "it is a standby"),
-    ] {
-        let log = Log::create(1).await;
-        let admin = log.admin().await;
-        let pretend = format!(
-            "CREATE SCHEMA pretended;
-             CREATE FUNCTION pretended.{function} LANGUAGE sql AS $$ SELECT {answer} $$;
-             GRANT USAGE ON SCHEMA pretended TO PUBLIC;
-             ALTER DATABASE {} SET search_path = pretended, pg_catalog, public",
-            admin.database()
-        );
-        admin.run(&pretend).await;
-        let service = log.service().await;
-        let refusal = service.refused(open("a")).await;
-        check(&refusal, Code::Unavailable, reason, "false");
-        assert!(refusal.message.contains(says), "{refusal:?}");
-        service.until_serving(false).await;
-        admin.run(&format!("ALTER DATABASE {} RESET search_path", admin.database())).await;
-        admin.cut("counterfoil-safety/").await; // that session was told when it began
-        service.until_serving(true).await;
-        service.done(open("a")).await;
+async fn a_database_that_forgets_is_not_written() {
+    let server = Postgres::start_private().await.unwrap();
+    let log = Log::create_at(server.create_database().await.unwrap(), 1).await;
+    let admin = log.admin().await;
+    let running = log.service().await;
+    running.done(open("a")).await;
+    for (balance, setting) in (1..).zip(["fsync", "full_page_writes"]) {
+        set(&log, setting, "off").await;
+        let started = log.service().await;
+        let refusal = started.refused(deposit("a", 1)).await;
+        check(&refusal, Code::Unavailable, "LEDGER_UNSAFE", "false");
+        assert!(refusal.message.contains(&format!("{setting} is off")), "{refusal:?}");
+        started.until_serving(false).await;
+
+        admin.cut("counterfoil-safety/").await; // it is asked now and then, and when a connection is made
+        running.until_serving(false).await;
+        check(&running.refused(deposit("a", 1)).await, Code::Unavailable, "LEDGER_UNSAFE", "false");
+        assert_eq!(log.judge().await.balance("a"), balance - 1);
+        set(&log, setting, "on").await;
+        started.until_serving(true).await;
+        assert_eq!(started.done(deposit("a", 1)).await.balance(), balance);
+        running.until_serving(true).await;
     }
+}
+
+/// Changes a setting of the whole server, and waits until new sessions have it.
+async fn set(log: &Log, setting: &str, value: &str) {
+    let admin = log.admin().await;
+    admin.run(&format!("ALTER SYSTEM SET {setting} = {value}")).await;
+    admin.run("SELECT pg_reload_conf()").await;
+    let show = format!("SELECT current_setting('{setting}')");
+    let said = async || log.admin().await.texts(&show).await.pop().flatten();
+    until("it is set", async || said().await.as_deref() == Some(value)).await;
+}
+
+#[tokio::test]
+async fn a_database_that_can_only_be_read_is_refused_by_name() {
+    let log = Log::create(1).await;
+    let admin = log.admin().await;
+    let read_only = "default_transaction_read_only";
+    admin.run(&format!("ALTER DATABASE {} SET {read_only} = on", admin.database())).await;
+    let service = log.service().await;
+    let refusal = service.refused(open("a")).await;
+    check(&refusal, Code::Unavailable, "STORAGE_UNAVAILABLE", "false");
+    assert!(refusal.message.contains("can only be read"), "{refusal:?}");
+    service.until_serving(false).await;
+    admin.run("SET default_transaction_read_only = off").await;
+    admin.run(&format!("ALTER DATABASE {} RESET {read_only}", admin.database())).await;
+    admin.cut("counterfoil-safety/").await; // that session was told when it began
+    service.until_serving(true).await;
+    service.done(open("a")).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ mod structure;
 mod support;
 mod tls;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use event_store::{
     AppendError, Appender, Bell, Control, Error, Head, LogCopy, LogReader, StoredOutcome,
@@ -262,6 +262,55 @@ async fn appending_connections_are_durable_whatever_the_defaults_say() {
 }
 
 #[tokio::test]
+async fn statements_mean_the_same_whatever_the_defaults_say() {
+    let log = Log::create().await;
+    let database = log.database_name();
+    for default in [
+        "search_path = evil, pg_catalog",
+        "default_transaction_isolation = 'repeatable read'",
+        "quote_all_identifiers = on",
+    ] {
+        log.run(&format!("ALTER DATABASE \"{database}\" SET {default}")).await;
+    }
+    for purpose in [
+        Purpose::Append,
+        Purpose::WriterRead,
+        Purpose::Read,
+        Purpose::ReadSlowly,
+        Purpose::Control,
+        Purpose::Migrate,
+    ] {
+        let connection = connect(&log.url, "t", purpose).await.unwrap();
+        for (setting, value) in [
+            ("search_path", "pg_catalog"),
+            ("transaction_isolation", "read committed"),
+            ("quote_all_identifiers", "off"),
+        ] {
+            let show = format!("SHOW {setting}");
+            let row = connection.client.query_one(&show, &[]).await.unwrap();
+            assert_eq!(row.get::<_, &str>(0), value, "{purpose:?}: {setting}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_says_that_nobody_knows_is_not_taken_for_certain() {
+    let log = Log::create().await;
+    let head = log.append(None, vec![opening("alice", 1)]).await.unwrap();
+    for code in ["08006", "08007", "40003"] {
+        log.run(&format!(
+            "CREATE OR REPLACE FUNCTION public.says() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE EXCEPTION 'lost on the way' USING ERRCODE = '{code}'; END $$;
+             CREATE OR REPLACE TRIGGER says BEFORE INSERT ON counterfoil.batches
+                 FOR EACH STATEMENT EXECUTE FUNCTION public.says()"
+        ))
+        .await;
+        let unknown = log.append(Some(head), vec![deposit(1, 2, 500, 1)]).await;
+        assert!(matches!(unknown, Err(AppendError::Unknown(_))), "{code}: {unknown:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_whose_commits_do_not_wait_for_the_disk_is_refused() {
     let log = Log::create().await;
     let appending = connect(&log.url, "t", Purpose::Append).await.unwrap();
@@ -301,6 +350,26 @@ async fn an_append_to_another_incarnation_is_refused() {
     let batches =
         log.reader().await.read_after(Shard::ZERO, &next.genesis(Shard::ZERO), 10).await.unwrap();
     assert_eq!(batches.len(), 1, "the chain goes on from the first incarnation");
+}
+
+#[tokio::test]
+async fn a_new_incarnation_waits_for_appends_that_have_read_the_one_before() {
+    let log = Log::create().await;
+    let head = log.append(None, vec![opening("alice", 1)]).await.unwrap();
+    let appending = connect(&log.url, "t", Purpose::Append).await.unwrap();
+    // As `append()` begins, however long it then waits.
+    let begin = "BEGIN; SELECT log_id FROM counterfoil.incarnations";
+    appending.client.batch_execute(begin).await.unwrap();
+    let mut declaring = pin!(start_new_incarnation(&log.url));
+    let soon = tokio::time::sleep(Duration::from_millis(500));
+    tokio::select! {
+        declared = &mut declaring => panic!("it does not wait: {declared:?}"),
+        () = soon => {}
+    }
+    appending.client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(declaring.await.unwrap().incarnation, 2);
+    let refused = log.append(Some(head), vec![deposit(1, 2, 500, 1)]).await;
+    assert!(matches!(refused, Err(AppendError::LogChanged)), "{refused:?}");
 }
 
 #[tokio::test]

@@ -349,9 +349,8 @@ async fn rights_to_change_the_log_are_noticed_whoever_has_them() {
 #[tokio::test]
 async fn kinds_of_events_that_were_edited_are_noticed() {
     let log = Log::create().await;
-    let put_back =
-        "TRUNCATE counterfoil.event_types; INSERT INTO counterfoil.event_types SELECT * FROM kept";
-    log.run("CREATE TABLE kept AS TABLE counterfoil.event_types").await;
+    let put_back = "TRUNCATE counterfoil.event_types; INSERT INTO counterfoil.event_types SELECT * FROM public.kept";
+    log.run("CREATE TABLE public.kept AS TABLE counterfoil.event_types").await;
     for (damage, gone, added) in [
         (
             "UPDATE counterfoil.event_types SET name = 'MoneyFound' WHERE event_type = 3",
