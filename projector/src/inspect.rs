@@ -15,7 +15,13 @@ pub(crate) use replay::{IndexedCounts, Replay};
 pub(crate) use statement::check_statements;
 pub(crate) use stray::check_strays;
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use event_store::{LogIdentity, LogReader};
 use ledger::{AccountNumber, Shard};
@@ -32,12 +38,18 @@ pub(crate) const CHUNK_ACCOUNTS: i32 = 100;
 /// How many mismatches are kept to be named; all are counted.
 const NAMED_MAX: usize = 100;
 
+/// A standby that lags behind what Redis includes is asked again after this, and not compared with after so long.
+const LAG_LOOK: Duration = Duration::from_millis(20);
+const LAG_LOOKS_MAX: u32 = 50;
+
 /// A generation to be compared.
 pub(crate) struct Target {
     pub(crate) view: View,
     pub(crate) shard: Shard,
     pub(crate) generation: Generation,
     pub(crate) stored: StoredGeneration,
+    /// How far the log that it is compared with is known to reach.
+    reached: AtomicI64,
 }
 
 /// A place that does not hold what the log says it should.
@@ -106,7 +118,24 @@ impl Mismatch {
 impl Target {
     pub(crate) fn new(reader: &Reader, view: View, shard: Shard, generation: Generation) -> Self {
         let stored = reader.generation(view, shard, generation);
-        Self { view, shard, generation, stored }
+        Self { view, shard, generation, stored, reached: AtomicI64::new(0) }
+    }
+
+    /// Waits until the log reaches as far as what was seen: what a standby says before that is older, and would be taken for what
+    /// is right. Every question that what was seen is compared by comes after this, to the same server.
+    async fn await_log(&self, log: &LogReader, seen: &Checkpoint) -> Result<(), Stop> {
+        for _ in 0..LAG_LOOKS_MAX {
+            if seen.position.get() <= self.reached.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let head = log.head(self.shard).await?.map_or(0, |head| head.link.position.get());
+            self.reached.fetch_max(head, Ordering::Relaxed);
+            if head >= seen.position.get() || !log.is_standby().await? {
+                return Ok(()); // that the log ends before it is for others to judge
+            }
+            tokio::time::sleep(LAG_LOOK).await;
+        }
+        Err(Stop::Log(event_store::Error::Standby))
     }
 
     /// Reads places and the checkpoint they belong to. A generation without one cannot be compared.

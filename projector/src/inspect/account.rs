@@ -49,6 +49,7 @@ pub(crate) async fn check_accounts(
         }
     }
     let (seen, observed) = target.observe(&places).await?;
+    target.await_log(log, &seen).await?;
     let records = records_at(log, target.shard, after, seen.position).await?;
     let mut right = Vec::with_capacity(places.len());
     for (number, opened) in &accounts {

@@ -32,6 +32,7 @@ pub(crate) async fn check_statements(
         .map(|(_, opened)| Place::Text { key: keys.header(&opened.opening.account_id) })
         .collect();
     let (seen, observed) = target.observe(&places).await?;
+    target.await_log(log, &seen).await?;
     let records = records_at(log, target.shard, after, seen.position).await?;
     let (latest, rows_read) = latest_entries(log, target.shard, &records).await?;
     let mut right = Vec::with_capacity(places.len());

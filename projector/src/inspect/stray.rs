@@ -66,6 +66,7 @@ async fn check_account(
 ) -> Result<Findings, Stop> {
     let place = Place::Text { key: name.key(target.stored.keys()) };
     let (seen, observed) = target.observe(std::slice::from_ref(&place)).await?;
+    target.await_log(log, &seen).await?;
     let opened = log.openings_by_id(target.shard, std::slice::from_ref(id)).await?;
     let right = if opened.is_empty() { vec![None] } else { observed.values.clone() };
     Ok(target.compare(seen, &[place], &observed.values, &right))
@@ -75,6 +76,7 @@ async fn check_account(
 async fn check_owner(log: &LogReader, target: &Target, owner: &OwnerId) -> Result<Findings, Stop> {
     let members = target.stored.members(owner).await?;
     let (seen, _) = target.observe(&[]).await?;
+    target.await_log(log, &seen).await?;
     let text = |member: &[u8]| std::str::from_utf8(member).ok().map(str::to_owned);
     let ids = members.iter().filter_map(|member| AccountId::new(&text(member)?).ok());
     let ids: Vec<_> = ids.collect();
@@ -130,6 +132,7 @@ async fn check_index(
     if counted == Some(positions.len()) {
         return Ok(Findings::default());
     }
+    target.await_log(log, &seen).await?;
     let mut events = log.events_at(target.shard, &positions).await?;
     events.sort_unstable_by_key(|event| event.position);
     let mut right = Vec::new();
@@ -155,6 +158,7 @@ async fn check_index(
 async fn check_numbers(log: &LogReader, target: &Target, name: &Name) -> Result<Findings, Stop> {
     let StoredFields { observed, fields, strays } = target.stored.fields(&[], name).await?;
     let seen = observed.checkpoint.ok_or(Stop::Conflict)?;
+    target.await_log(log, &seen).await?;
     let number = |field: i64| AccountNumber::new(i32::try_from(field).ok()?);
     let numbers: Vec<_> = fields.iter().filter_map(|(field, _)| number(*field)).collect();
     let openings = log.openings(target.shard, &numbers).await?;

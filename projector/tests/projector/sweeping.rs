@@ -1,11 +1,14 @@
 //! The sweep finds whatever was changed behind the projector's back, and puts it right, also under load.
 
+use dev_servers::{Postgres, TestServers};
+use event_store::connect::{Purpose, connect};
 use ledger::{AccountId, Shard};
+use projector::{Verified, VerifyError};
 use read_model::{Change, GenerationKeys, View};
 
 use crate::{
     stage::{Running, Stage},
-    world::KnownAccount,
+    world::{KnownAccount, World},
 };
 
 const SWEEPING: &[&str] = &["--sweep-accounts-per-second=100000"];
@@ -56,6 +59,34 @@ async fn a_read_model_that_is_right_is_found_right() {
     swept.stage.until("two passes", async || passes().await >= 2.0).await;
     assert!(swept.projector.metric("sweep_checked_total").await > 100.0);
     assert!(swept.projector.metric("sweep_mismatches_total").await.abs() < 0.5);
+}
+
+/// What it says is older than what Redis includes, and is not taken for what is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_lags_is_not_compared_with() {
+    let servers = TestServers::get();
+    let primary = Postgres::start_private().await.unwrap();
+    let world = World::at(primary.create_database().await.unwrap(), 1).await;
+    let standby = primary.start_standby().await.unwrap();
+    let standby_url = standby.url_of(world.database_url.rsplit_once('/').unwrap().1);
+    let mut stage = Stage::on(&servers.redis(), &servers.redis_prefix(), world).await;
+    stage.world.happens(300).await;
+    let _projector = stage.start(&[]);
+    stage.caught_up().await;
+    let compare = async || projector::verify(&standby_url, &stage.store, |_| {}).await;
+    stage.until("the standby has come as far", async || compare().await.is_ok()).await;
+
+    let replay = connect(&standby.url(), "test-replay", Purpose::Migrate).await.unwrap();
+    replay.client.batch_execute("SELECT pg_wal_replay_pause()").await.unwrap();
+    stage.world.happens(50).await;
+    stage.world.everybody_gets_money().await;
+    stage.caught_up().await;
+    let mut found = Vec::new();
+    let told = |verified: &Verified| found.push(verified.findings.count);
+    let outcome = projector::verify(&standby_url, &stage.store, told).await;
+    assert!(matches!(outcome, Err(VerifyError::Failed(_))), "{outcome:?}");
+    assert!(found.iter().all(|count| *count == 0), "{found:?}");
+    stage.is_right().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
