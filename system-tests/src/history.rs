@@ -231,6 +231,11 @@ pub(crate) enum ReadAnswer {
         account: String,
         as_of: Option<AsOf>,
     },
+    /// NOT_FOUND of a transaction, by the place of its first event.
+    NoTransaction {
+        place: (i16, i64),
+        as_of: Option<AsOf>,
+    },
     Failed {
         code: String,
         reason: String,
@@ -243,9 +248,17 @@ pub(crate) enum Found {
     /// Accounts with version and balance, and the rest of it where it was shown.
     Balances(Vec<(String, i64, i64)>),
     Account(Seen),
-    /// The newest page of a statement: version and balance after each entry, newest first.
+    /// All accounts of the owner whom everybody uses.
+    OfOwner(Vec<Seen>),
+    /// One entry of a statement, by its id.
+    Transaction {
+        account: String,
+        entry: (i64, i64),
+    },
+    /// The newest page of a statement, of at most so many lines: version and balance after each entry, newest first.
     Statement {
         account: String,
+        most: usize,
         entries: Vec<(i64, i64)>,
     },
     /// Per currency: accounts, what came in, what went out, what is there, what is under way.
@@ -256,8 +269,8 @@ impl Found {
     /// The view it comes from.
     pub(crate) fn view(&self) -> &'static str {
         match self {
-            Self::Balances(_) | Self::Account(_) => "accounts",
-            Self::Statement { .. } => "transactions",
+            Self::Balances(_) | Self::Account(_) | Self::OfOwner(_) => "accounts",
+            Self::Statement { .. } | Self::Transaction { .. } => "transactions",
             Self::Totals(_) => "totals",
         }
     }

@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub(crate) use convergence::Stored;
 pub(crate) use hygiene::NO_DETAILS;
-pub(crate) use liveness::{Footprint, Recovery};
+pub(crate) use liveness::{CONNECTIONS, Footprint, Recovery};
 
 use serde::{Deserialize, Serialize};
 

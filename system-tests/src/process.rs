@@ -120,9 +120,18 @@ impl Process {
     /// Its resident memory in KiB, and its open descriptors; `None` when it is gone.
     #[must_use]
     pub fn held(&self) -> Option<(u64, u64)> {
+        self.used("VmRSS:")
+    }
+
+    /// The same with the most memory that it ever had in this life.
+    pub(crate) fn held_at_most(&self) -> Option<(u64, u64)> {
+        self.used("VmHWM:")
+    }
+
+    fn used(&self, memory: &str) -> Option<(u64, u64)> {
         let pid = self.pid()?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let memory = status.lines().find_map(|line| line.strip_prefix(memory));
         let memory = memory.and_then(|text| text.split_whitespace().next()?.parse().ok());
         let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"));
         let descriptors = descriptors.map_or(0, |entries| entries.count() as u64);

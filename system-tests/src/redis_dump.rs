@@ -51,8 +51,9 @@ async fn stored(
         }
         "hash" => Stored::Fields(connection.hgetall(key).await?),
         "zset" => {
-            let members: Vec<String> = connection.zrange(key, 0, -1).await?;
-            Stored::Members(members.into_iter().collect())
+            let members: Vec<(String, f64)> = connection.zrange_withscores(key, 0, -1).await?;
+            let with_bits = |(member, score): (String, f64)| (member, score.to_bits());
+            Stored::Members(members.into_iter().map(with_bits).collect())
         }
         _ => Stored::Strange(kind),
     })

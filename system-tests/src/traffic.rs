@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 
 pub(crate) use flood::flood;
 pub(crate) use mix::own_owner;
@@ -24,7 +24,7 @@ pub(crate) use sender::Sender;
 
 use crate::{
     dice::Dice,
-    history::{Call, History, Work},
+    history::{Call, Ending, History, Moment, Work},
     model::{Command, Doing, Sum},
     system::Clients,
 };
@@ -38,6 +38,9 @@ const FIRST_DEPOSIT: i64 = 10_000;
 /// More than a floating-point number can count one by one: whatever takes an amount for one changes this balance.
 const RICH_DEPOSIT: i64 = 90_000_000_000_000_001;
 
+/// What nobody knows for certain is asked for once more when everything works again and nothing was sent for so long.
+pub(crate) const QUIET: Duration = Duration::from_secs(2);
+
 /// Calls by which everybody together asks in the end for what is not known yet.
 const SETTLING_CALLS: usize = 64;
 
@@ -47,6 +50,11 @@ pub(crate) const QUIET_ACCOUNT: &str = "quiet";
 pub(crate) const RICH_ACCOUNT: &str = "rich";
 /// Who has the accounts that everybody uses.
 pub(crate) const OWNER: &str = "owner";
+/// Whether an account is one of those that are opened at first, for [`OWNER`].
+pub(crate) fn is_everybodys(account: &str) -> bool {
+    !account.starts_with("new-")
+}
+
 /// The account that recoveries are measured with.
 pub(crate) const PROBE_ACCOUNT: &str = "probe";
 
@@ -145,6 +153,7 @@ impl Traffic {
                 history: traffic.history.clone(),
                 dice: dice.of(2000 + number),
                 stop: traffic.stop.clone(),
+                seen: None,
             };
             traffic.readers.spawn(client.run());
         }
@@ -159,12 +168,25 @@ impl Traffic {
             let (sender, calls) = left.unwrap();
             open.extend(calls.into_iter().map(|call| (sender.clone(), call)));
         }
-        let mut settling = JoinSet::new();
         let until = self.history.now() + patience;
+        let is_undecided = |(_, call): &(Sender, Call)| call.ending() == Ending::Undecided;
+        let (undecided, open): (Vec<_>, Vec<_>) = open.into_iter().partition(is_undecided);
+        self.resolve_all(open, until).await;
+        if !undecided.is_empty() {
+            sleep(QUIET).await;
+            self.resolve_all(undecided, until).await;
+        }
+        while let Some(ended) = self.readers.join_next().await {
+            ended.unwrap();
+        }
+    }
+
+    async fn resolve_all(&self, open: Vec<(Sender, Call)>, until: Moment) {
+        let mut settling = JoinSet::new();
         for (number, (sender, mut call)) in open.into_iter().enumerate() {
             settling.spawn(async move {
                 let patience = until.saturating_sub(sender.history.now());
-                sender.until_resolved(&mut call, number, patience).await;
+                sender.ask_again(&mut call, number, patience).await;
                 sender.history.add(call);
             });
             if settling.len() >= SETTLING_CALLS
@@ -175,9 +197,6 @@ impl Traffic {
         }
         while let Some(settled) = settling.join_next().await {
             settled.unwrap();
-        }
-        while let Some(ended) = self.readers.join_next().await {
-            ended.unwrap();
         }
     }
 }

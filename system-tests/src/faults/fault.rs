@@ -3,6 +3,7 @@
 /// Something that is done to the running system, and undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
+    TerminateWriter,
     KillWriter,
     KillProjector,
     KillReader,
@@ -46,6 +47,7 @@ impl Fault {
     /// What it is, in a few words.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::TerminateWriter => "terminate write-service",
             Self::KillWriter => "kill -9 write-service",
             Self::KillProjector => "kill -9 projector",
             Self::KillReader => "kill -9 read-service",

@@ -22,6 +22,7 @@ const HOLD_LEAST: Duration = Duration::from_millis(150);
 pub(super) async fn harm(stage: &Stage, fault: Fault, dice: &mut Dice) -> bool {
     let hold = dice.time(HOLD_LEAST, stage.hold);
     match fault {
+        Fault::TerminateWriter => services::terminate(stage, dice.pick(&stage.writers)).await,
         Fault::KillWriter => services::kill(stage, dice.pick(&stage.writers), hold / 2).await,
         Fault::KillProjector => services::kill(stage, dice.pick(&stage.projectors), hold / 2).await,
         Fault::KillReader => services::kill(stage, dice.pick(&stage.readers), hold / 2).await,

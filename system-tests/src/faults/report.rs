@@ -114,10 +114,18 @@ impl Report {
         seeds.and_then(|seeds| seeds.get(&order.seed)) == Some(&order.length.as_secs())
     }
 
-    /// Whether nothing was wrong and every fault had an effect.
+    /// Whether nothing was wrong, every fault had an effect, and every promise was judged, but for runs that only damage the log.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.findings.is_empty() && self.counts.values().all(|count| count.reached > 0)
+        let is_judged =
+            |oracle: &Oracle| self.verdicts.get(oracle).is_some_and(|verdict| verdict.judged > 0);
+        let only_damage = self
+            .runs
+            .keys()
+            .all(|row| Row::numbered(*row).is_some_and(|row| row.damages_the_log()));
+        self.findings.is_empty()
+            && self.counts.values().all(|count| count.reached > 0)
+            && (only_damage || Oracle::ALL.iter().all(is_judged))
     }
 
     /// The report for people.

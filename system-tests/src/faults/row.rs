@@ -36,6 +36,7 @@ use Fault as F;
 
 /// The order puts what takes long to heal next to what does not.
 const EACH: &[Fault] = &[
+    F::TerminateWriter,
     F::KillWriter,
     F::KillProjector,
     F::KillReader,
@@ -80,6 +81,7 @@ const LINKS: &[Fault] =
 /// judged where nothing else happens. Nor are clocks, which prove nothing about staleness while they are wrong, and floods of
 /// commands, which would be most of a run. A Redis restored from an older copy is a stale replica to everybody else.
 const EVERYTHING: &[Fault] = &[
+    F::TerminateWriter,
     F::KillWriter,
     F::KillWriter,
     F::KillProjector,
@@ -208,6 +210,11 @@ impl Row {
             }
             Plan::OneByOne(_) | Plan::Together(_) | Plan::DamagedLog(_) => None,
         }
+    }
+
+    /// Whether nothing but the log is harmed: then only what is said of that is judged.
+    pub(super) fn damages_the_log(&self) -> bool {
+        matches!(self.plan, Plan::DamagedLog(_))
     }
 
     /// What has to stand before its processes.

@@ -319,7 +319,9 @@ fn count_calls(calls: &[Call]) -> BTreeMap<&'static str, u64> {
         count(match call.ending() {
             Ending::Applied(_) => "applied",
             Ending::Refused(_) => "refused",
-            Ending::Nothing => "certainly not applied",
+            Ending::Nothing if call.attempts.iter().any(|one| one.answer.is_invalid()) => "invalid",
+            Ending::Nothing if call.attempts.iter().all(|one| one.answer.is_shed()) => "shed",
+            Ending::Nothing => "refused for now",
             Ending::Undecided => "undecided",
             Ending::Unresolved => "unresolved",
         });
@@ -345,7 +347,7 @@ fn count_reads(reads: &[Read]) -> BTreeMap<&'static str, u64> {
     for read in reads {
         let what = match read.answer {
             ReadAnswer::Found { .. } => "found",
-            ReadAnswer::Missing { .. } => "not found",
+            ReadAnswer::Missing { .. } | ReadAnswer::NoTransaction { .. } => "not found",
             ReadAnswer::Failed { .. } => "refused",
         };
         *counts.entry(what).or_default() += 1;

@@ -18,7 +18,7 @@ use super::tally::Tally;
 use crate::{
     history::{Answer, Call, History, Work},
     model::{Command, Doing, Sum},
-    oracles::{Footprint, Recovery},
+    oracles::{CONNECTIONS, Footprint, Recovery},
     preload::Preload,
     process::Process,
     system::{Clients, Links, System, as_superuser, on_redis},
@@ -101,11 +101,11 @@ impl Stage {
         })
     }
 
-    /// Memory in KiB and open descriptors of every process, and of Postgres its connections.
+    /// The most memory in KiB and the open descriptors of every process, and of the stores their connections.
     pub(crate) async fn footprints(&self) -> Vec<(String, (u64, u64))> {
         let mut all = Vec::new();
         for (name, process) in self.processes() {
-            if let Some(held) = process.lock().await.held() {
+            if let Some(held) = process.lock().await.held_at_most() {
                 all.push((name, held));
             }
         }
@@ -115,7 +115,12 @@ impl Stage {
                 tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
                 _ => None,
             });
-            all.push(("connections to Postgres".to_owned(), (0, connections.unwrap_or_default())));
+            all.push((format!("{CONNECTIONS}Postgres"), (0, connections.unwrap_or_default())));
+        }
+        if let Ok(told) = self.on_redis::<String>(&["INFO", "clients"]).await {
+            let connections = told.lines().find_map(|line| line.strip_prefix("connected_clients:"));
+            let connections = connections.and_then(|count| count.trim().parse().ok());
+            all.push((format!("{CONNECTIONS}Redis"), (0, connections.unwrap_or_default())));
         }
         all
     }

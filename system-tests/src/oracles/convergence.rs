@@ -14,14 +14,18 @@ use super::{Evidence, Verdict};
 pub(crate) enum Stored {
     Text(Vec<u8>),
     Fields(BTreeMap<Vec<u8>, Vec<u8>>),
-    Members(BTreeSet<String>),
+    /// With the bits of their scores.
+    Members(BTreeMap<String, u64>),
     /// Of a type that the read model does not use.
     Strange(String),
 }
 
 pub(super) fn judge(evidence: &Evidence) -> Verdict {
     let mut verdict = Verdict::default();
-    let Some(redis) = &evidence.redis else { return verdict };
+    let Some(redis) = &evidence.redis else {
+        verdict.judge(false, || "Redis could not be read".into());
+        return verdict;
+    };
     let keys = Keyspace::new(DEFAULT_KEY_PREFIX).unwrap();
     let shards = ShardCount::new(evidence.log.shards).unwrap();
     for shard in shards.shards() {
@@ -38,6 +42,7 @@ pub(super) fn judge(evidence: &Evidence) -> Verdict {
             }
         }
     }
+    no_orphans(redis, &keys, shards, &mut verdict);
     verdict
 }
 
@@ -48,10 +53,53 @@ fn visible(
     view: View,
     shard: Shard,
 ) -> Option<Generation> {
-    match redis.get(&keys.view(view, shard).visible())? {
+    pointed_to(redis, &keys.view(view, shard).visible())
+}
+
+fn pointed_to(redis: &BTreeMap<String, Stored>, pointer: &str) -> Option<Generation> {
+    match redis.get(pointer)? {
         Stored::Text(bytes) => Generation::new(std::str::from_utf8(bytes).ok()?.parse().ok()?),
         _ => None,
     }
+}
+
+/// Every key is named by something, or below a generation that is.
+fn no_orphans(
+    redis: &BTreeMap<String, Stored>,
+    keys: &Keyspace,
+    shards: ShardCount,
+    verdict: &mut Verdict,
+) {
+    let mut named = BTreeSet::from([keys.log()]);
+    let mut bases = Vec::new();
+    for shard in shards.shards() {
+        named.extend([keys.head(shard), keys.checkpoints(shard)]);
+        for view in View::ALL {
+            let of_view = keys.view(view, shard);
+            named.insert(of_view.rebuild());
+            for pointer in [of_view.visible(), of_view.building(), of_view.retired()] {
+                if let Some(generation) = pointed_to(redis, &pointer) {
+                    let checkpoint = of_view.generation(generation).checkpoint();
+                    bases.push(checkpoint.strip_suffix("checkpoint").unwrap().to_owned());
+                }
+                named.insert(pointer);
+            }
+        }
+    }
+    for key in redis.keys() {
+        let known = named.contains(key)
+            || bases.iter().any(|base| key.starts_with(base))
+            || is_of_another_version(key); // its services' business
+        verdict.judge(known, || format!("{key} is in no generation that anything names"));
+    }
+}
+
+fn is_of_another_version(key: &str) -> bool {
+    let view = key.split_once("}:").and_then(|(_, rest)| Some(rest.split_once(':')?.0));
+    let view = view.and_then(|view| view.split_once('.'));
+    view.is_some_and(|(name, version)| {
+        View::by_name(name).is_some_and(|view| view.version().to_string() != version)
+    })
 }
 
 /// Every key below `base`: none too few, none too many, none different.
@@ -93,6 +141,33 @@ mod tests {
     #[test]
     fn what_is_equal_is_fine_whatever_else_is_there() {
         assert_eq!(wrong(&[("f:1", text("9")), ("g:1", text("1")), ("g:2", text("2"))]), 0);
+    }
+
+    #[test]
+    fn what_nothing_names_is_noticed() {
+        let keys = Keyspace::new(DEFAULT_KEY_PREFIX).unwrap();
+        let shards = ShardCount::new(1).unwrap();
+        let of_view = keys.view(View::Accounts, Shard::ZERO);
+        let (visible, left) = (Generation::new(2).unwrap(), Generation::new(1).unwrap());
+        let right = of_view.generation(visible).totals();
+        let old = of_view.rebuild().replacen(".", ".9", 1);
+        let mut redis = [
+            (of_view.visible(), text("2")),
+            (right, text("")),
+            (keys.log(), text("")),
+            (old, text("")),
+        ]
+        .into_iter()
+        .collect();
+        let wrong = |redis: &BTreeMap<String, Stored>| {
+            let mut verdict = Verdict::default();
+            no_orphans(redis, &keys, shards, &mut verdict);
+            verdict.wrong
+        };
+        assert_eq!(wrong(&redis), 0);
+        redis.insert(of_view.generation(left).totals(), text(""));
+        redis.insert(format!("{}:stray", keys.log()), text(""));
+        assert_eq!(wrong(&redis), 2);
     }
 
     #[test]

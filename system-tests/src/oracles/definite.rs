@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
+use crate::traffic::QUIET;
+
 use super::{Evidence, Verdict};
 use crate::{
     history::{Answer, Attempt, Call, Ending},
@@ -34,6 +36,12 @@ pub(super) fn judge(evidence: &Evidence) -> Verdict {
             Ending::Nothing => verdict.judge(row.is_none(), || {
                 format!("{id} certainly did nothing ({:?}), but the log has {row:?}", call.attempts)
             }),
+            Ending::Undecided if asked_in_the_end(call) => verdict.judge(row.is_none(), || {
+                format!(
+                    "{id} was nothing when all was quiet ({:?}), but the log has {row:?}",
+                    call.attempts
+                )
+            }),
             Ending::Applied(_) | Ending::Undecided | Ending::Unresolved => {}
         }
         if let Some(one) = has_one_first(call) {
@@ -50,6 +58,13 @@ pub(super) fn judge(evidence: &Evidence) -> Verdict {
         verdict.judge(answers.len() <= 1, || format!("{id} was answered with {answers:?}"));
     }
     verdict
+}
+
+/// Whether the last attempt was so late that none before it can have been under way any more.
+fn asked_in_the_end(call: &Call) -> bool {
+    let mut attempts = call.attempts.iter().rev();
+    let Some(last) = attempts.next() else { return false };
+    attempts.all(|before| before.ended + QUIET <= last.sent)
 }
 
 /// A refusal, of an attempt that began when the decision was known, that is not the decision.
@@ -152,6 +167,18 @@ mod tests {
         let mut call = call(7, command("a", doing), 0, 1, unknown());
         call.attempts.push(attempt(2, 3, shed()));
         assert_eq!(judge(&evidence(&log, vec![call])).wrong, 0);
+    }
+
+    #[test]
+    fn what_was_nothing_when_all_was_quiet_is_nothing_in_the_log() {
+        let mut log = GivenLog::two_accounts();
+        let doing = Doing::Deposit(euros(5));
+        log.done("a", 7, doing.clone());
+        let mut call = call(7, command("a", doing), 0, 1, unknown());
+        call.attempts.push(attempt(2, 3, refused("ACCOUNT_NOT_FOUND")));
+        assert_eq!(judge(&evidence(&log, vec![call.clone()])).wrong, 0, "it was under way");
+        call.attempts.push(attempt(9_000, 9_001, refused("ACCOUNT_NOT_FOUND")));
+        assert_eq!(judge(&evidence(&log, vec![call])).wrong, 1);
     }
 
     #[test]

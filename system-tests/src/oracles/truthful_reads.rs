@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Evidence, Verdict, known::Known};
 use crate::{
-    history::{AsOf, Found, Freshness, Moment, Read, ReadAnswer},
+    history::{AsOf, Found, Freshness, Moment, Read, ReadAnswer, Seen},
     model::{Account, Doing, Fact},
+    traffic::is_everybodys,
 };
 
 pub(super) fn judge(evidence: &Evidence) -> Verdict {
@@ -22,6 +23,7 @@ pub(super) fn judge(evidence: &Evidence) -> Verdict {
                 })
             }
             ReadAnswer::Missing { account, as_of } => was_missing(evidence, read, account, as_of),
+            ReadAnswer::NoTransaction { place, as_of } => was_no_transaction(*place, as_of),
             ReadAnswer::Failed { .. } => continue,
         };
         verdict.judge(right.is_ok(), || {
@@ -53,6 +55,11 @@ fn is_fresh(
         if *position > head {
             return Err(format!("{position} is ahead of the log, which ends at {head}"));
         }
+        if let Some(later) = known.asked_after(*shard, read.ended)
+            && *position >= later
+        {
+            return Err(format!("{position} was read before {later} was asked for"));
+        }
         if let Some(ago) = staleness {
             // All of the log was there so long ago: then also all that had been acknowledged by then.
             let then = read.sent.saturating_sub(ago + evidence.staleness_slack);
@@ -81,7 +88,8 @@ fn touches_tampered(evidence: &Evidence, read: &Read, found: &Found) -> bool {
     let names: Vec<&str> = match found {
         Found::Balances(balances) => balances.iter().map(|(name, ..)| name.as_str()).collect(),
         Found::Account(seen) => vec![&seen.account],
-        Found::Statement { account, .. } => vec![account],
+        Found::OfOwner(all) => all.iter().map(|seen| seen.account.as_str()).collect(),
+        Found::Statement { account, .. } | Found::Transaction { account, .. } => vec![account],
         Found::Totals(_) => Vec::new(),
     };
     names.iter().any(|name| is_tampered(evidence, read, name))
@@ -102,14 +110,23 @@ fn equals_the_log(evidence: &Evidence, as_of: &AsOf, found: &Found) -> Result<()
             let right = (account.version, account.balance) == (*version, *balance);
             if right { Ok(()) } else { Err(format!("{name} is {account:?} there")) }
         }),
-        Found::Account(seen) => {
-            let account = account_at(evidence, as_of, &seen.account)?;
-            let Account { version, balance, limit, status, .. } = *account;
-            let right = (version, balance, limit, status)
-                == (seen.version, seen.balance, seen.limit, seen.status);
-            if right { Ok(()) } else { Err(format!("it is {account:?} there")) }
+        Found::Account(seen) => shown_as_it_is(evidence, as_of, seen),
+        Found::OfOwner(all) => {
+            all.iter().try_for_each(|seen| shown_as_it_is(evidence, as_of, seen))?;
+            let is_there = |name: &&String| account_at(evidence, as_of, name).is_ok();
+            let owned = evidence.replay.lives.keys().filter(|name| is_everybodys(name));
+            let expected: Vec<&String> = owned.filter(is_there).collect();
+            let right = all.iter().map(|seen| &seen.account).eq(expected.iter().copied());
+            if right { Ok(()) } else { Err(format!("there are {expected:?}")) }
         }
-        Found::Statement { account, entries } => {
+        Found::Transaction { account, entry } => {
+            let now = account_at(evidence, as_of, account)?;
+            let mut steps = evidence.replay.lives[account].steps.iter().map(|(_, state)| state);
+            let is_it = |state: &Account| (state.version, state.balance) == *entry;
+            let right = steps.any(is_it) && entry.0 <= now.version;
+            if right { Ok(()) } else { Err(format!("{account} is at {now:?} there")) }
+        }
+        Found::Statement { account, most, entries } => {
             let now = account_at(evidence, as_of, account)?;
             let life = &evidence.replay.lives[account];
             let expected: Vec<(i64, i64)> = life
@@ -119,7 +136,7 @@ fn equals_the_log(evidence: &Evidence, as_of: &AsOf, found: &Found) -> Result<()
                 .map(|pair| (pair[1].1.version, pair[1].1.balance))
                 .filter(|(version, _)| *version <= now.version)
                 .collect();
-            let expected: Vec<_> = expected.into_iter().rev().take(entries.len()).collect();
+            let expected: Vec<_> = expected.into_iter().rev().take(*most).collect();
             let right = expected == *entries;
             if right { Ok(()) } else { Err(format!("the statement begins with {expected:?}")) }
         }
@@ -129,6 +146,21 @@ fn equals_the_log(evidence: &Evidence, as_of: &AsOf, found: &Found) -> Result<()
             if right { Ok(()) } else { Err(format!("the totals are {expected:?}")) }
         }
     }
+}
+
+fn shown_as_it_is(evidence: &Evidence, as_of: &AsOf, seen: &Seen) -> Result<(), String> {
+    let account = account_at(evidence, as_of, &seen.account)?;
+    let Account { version, balance, limit, status, .. } = *account;
+    let right =
+        (version, balance, limit, status) == (seen.version, seen.balance, seen.limit, seen.status);
+    if right { Ok(()) } else { Err(format!("{} is {account:?} there", seen.account)) }
+}
+
+/// Its place has to be beyond what was there.
+fn was_no_transaction((shard, position): (i16, i64), as_of: &Option<AsOf>) -> Result<(), String> {
+    let as_of = as_of.as_ref().ok_or("it does not say where it looked")?;
+    let reached = as_of.positions.get(&shard).ok_or("its shard is not named")?;
+    if *reached < position { Ok(()) } else { Err(format!("{shard}-{position} is there")) }
 }
 
 fn account_at<'a>(evidence: &'a Evidence, as_of: &AsOf, name: &str) -> Result<&'a Account, String> {
@@ -231,6 +263,7 @@ mod tests {
     use crate::{
         history::given::{applied, as_of, call, ms},
         model::{
+            Status,
             given::{command, euros},
             given_log::GivenLog,
         },
@@ -271,7 +304,14 @@ mod tests {
             read(4, balance(2, 100)),
             read(5, balance(3, 70)),
             read(5, Found::Totals(totals)),
-            read(6, Found::Statement { account: "a".into(), entries: vec![(3, 70), (2, 100)] }),
+            read(
+                6,
+                Found::Statement {
+                    account: "a".into(),
+                    most: 10,
+                    entries: vec![(3, 70), (2, 100)],
+                },
+            ),
         ];
         assert!(is_content(&judge(&evidence)), "{:?}", judge(&evidence));
     }
@@ -281,8 +321,61 @@ mod tests {
         assert_eq!(wrong(vec![read(5, balance(3, 104))]), 1);
         assert_eq!(wrong(vec![read(5, balance(2, 100))]), 1, "right, but not at that prefix");
         assert_eq!(wrong(vec![read(6, balance(3, 105))]), 1, "ahead of the log");
-        let statement = Found::Statement { account: "a".into(), entries: vec![(2, 100)] };
+        let statement = Found::Statement { account: "a".into(), most: 10, entries: vec![(2, 100)] };
         assert_eq!(wrong(vec![read(5, statement)]), 1);
+    }
+
+    #[test]
+    fn a_list_or_a_statement_that_lacks_something_is_noticed() {
+        let seen = |account: &str, version, balance| {
+            let (account, limit, status) = (account.into(), 0, Status::Open);
+            Seen { account, version, balance, limit, status }
+        };
+        let (a, b) = (seen("a", 3, 105), seen("b", 2, 100));
+        assert_eq!(wrong(vec![read(5, Found::OfOwner(vec![a.clone(), b]))]), 0);
+        assert_eq!(wrong(vec![read(5, Found::OfOwner(vec![a.clone()]))]), 1);
+        assert_eq!(
+            wrong(vec![read(2, Found::OfOwner(vec![seen("a", 2, 100)]))]),
+            0,
+            "b came later"
+        );
+        assert_eq!(wrong(vec![read(5, Found::OfOwner(vec![a, seen("b", 2, 1)]))]), 1);
+        let newest = |entries| Found::Statement { account: "a".into(), most: 1, entries };
+        assert_eq!(wrong(vec![read(5, newest(vec![(3, 105)]))]), 0);
+        assert_eq!(wrong(vec![read(5, newest(vec![(2, 100)]))]), 1);
+        assert_eq!(wrong(vec![read(5, newest(Vec::new()))]), 1);
+    }
+
+    #[test]
+    fn a_transaction_that_never_was_or_is_said_to_be_missing_is_noticed() {
+        let found = |entry| Found::Transaction { account: "a".into(), entry };
+        assert_eq!(wrong(vec![read(5, found((3, 105)))]), 0);
+        assert_eq!(wrong(vec![read(5, found((3, 104)))]), 1);
+        assert_eq!(wrong(vec![read(4, found((3, 105)))]), 1, "it was not there yet");
+        let missing = |at| {
+            let mut read = read(1, balance(0, 0));
+            read.answer = ReadAnswer::NoTransaction { place: (0, 5), as_of: Some(as_of(at)) };
+            read
+        };
+        assert_eq!(wrong(vec![missing(4)]), 0);
+        assert_eq!(wrong(vec![missing(5)]), 1);
+    }
+
+    #[test]
+    fn what_was_read_before_it_was_asked_for_is_noticed() {
+        let early = |ended| {
+            let mut read = read(5, balance(3, 105));
+            (read.sent, read.ended) = (ms(0), ms(ended));
+            read
+        };
+        let mut log = GivenLog::two_accounts();
+        log.done("a", 7, Doing::Deposit(euros(5)));
+        let deposit = command("a", Doing::Deposit(euros(5)));
+        let mut evidence = evidence(&log, vec![call(7, deposit, 50, 60, applied(5, "a", 3, 105))]);
+        evidence.reads = vec![early(55)];
+        assert_eq!(judge(&evidence).wrong, 0);
+        evidence.reads = vec![early(45)];
+        assert_eq!(judge(&evidence).wrong, 1);
     }
 
     #[test]

@@ -14,6 +14,10 @@ use crate::{
     oracles::NO_DETAILS,
 };
 
+/// What tonic says by itself, without a cause, of an answer that does not come to its end; and our own clock.
+const OF_THE_LIBRARY: [&str; 4] =
+    ["grpc-status header missing", "Missing response message", "Unexpected EOF", "given up"];
+
 /// Reads a token: which log, and how far in each shard.
 pub(super) fn token(text: &str) -> Option<AsOf> {
     let token: ledger::ConsistencyToken = text.parse().ok()?;
@@ -144,7 +148,14 @@ pub(super) fn refusal(status: &Status) -> Answer {
     }
 }
 
-/// The reason of the contract, or that nobody of ours said anything.
+/// The reason of the contract, or that a connection broke; of an error that a service sent without details, what it said.
 pub(super) fn reason(status: &Status) -> String {
-    error_details::reason(status).unwrap_or_else(|| NO_DETAILS.to_owned())
+    let own = || match std::error::Error::source(status) {
+        Some(_) => NO_DETAILS.to_owned(),
+        None if OF_THE_LIBRARY.iter().any(|text| status.message().starts_with(text)) => {
+            NO_DETAILS.to_owned()
+        }
+        None => status.message().to_owned(),
+    };
+    error_details::reason(status).unwrap_or_else(own)
 }

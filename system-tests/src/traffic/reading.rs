@@ -10,14 +10,17 @@ use std::{
 
 use prost_types::Duration as WireDuration;
 use proto::{
-    read::{self, ReadConsistency, ReadMetadata, read_consistency::Requirement},
-    types::Money,
+    read::{
+        self, ReadConsistency, ReadMetadata, read_consistency::Requirement,
+        read_service_client::ReadServiceClient,
+    },
+    types::{Money, Transaction},
 };
 use service_kit::error_details;
 use tokio::time::{sleep, timeout};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, transport::Channel};
 
-use super::{EURO_ACCOUNTS, QUIET_ACCOUNT, RICH_ACCOUNT, YEN_ACCOUNTS, answers, mix};
+use super::{EURO_ACCOUNTS, OWNER, QUIET_ACCOUNT, RICH_ACCOUNT, YEN_ACCOUNTS, answers, mix};
 use crate::{
     dice::Dice,
     history::{AsOf, Found, Freshness, History, Read, ReadAnswer},
@@ -25,7 +28,7 @@ use crate::{
 };
 
 /// Lines of a statement asked for.
-const PAGE: i32 = 10;
+const PAGE_LINES: usize = 10;
 
 /// One client, one query after another.
 pub(super) struct Reader {
@@ -33,8 +36,11 @@ pub(super) struct Reader {
     pub(super) history: Arc<History>,
     pub(super) dice: Dice,
     pub(super) stop: Arc<AtomicBool>,
+    /// The id of a transaction that was read.
+    pub(super) seen: Option<String>,
 }
 
+type Client = ReadServiceClient<Channel>;
 type Answered = Result<(Option<ReadMetadata>, Found), Status>;
 
 impl Reader {
@@ -89,59 +95,46 @@ impl Reader {
         (asked, Some(ReadConsistency { requirement: Some(requirement) }))
     }
 
+    /// Asks one thing or another.
     async fn ask(
         &mut self,
-        mut client: read::read_service_client::ReadServiceClient<tonic::transport::Channel>,
+        client: Client,
         account: &str,
         consistency: Option<ReadConsistency>,
         within: Duration,
     ) -> Answered {
-        let account_id = account.to_owned();
-        fn request<T>(message: T, within: Duration) -> Request<T> {
-            let mut request = Request::new(message);
-            request.set_timeout(within);
-            request
+        match self.dice.roll(13) {
+            kind @ 0..9 => ask_for_accounts(kind, client, account, consistency, within).await,
+            kind => self.ask_for_transactions(kind, client, account, consistency, within).await,
         }
-        match self.dice.roll(10) {
-            0..4 => {
-                let query = read::GetBalanceRequest { account_id, consistency };
-                let answer = client.get_balance(request(query, within)).await?.into_inner();
-                let balance = units(&answer.balance);
-                let found = Found::Balances(vec![(answer.account_id, answer.version, balance)]);
-                Ok((answer.read, found))
+    }
+
+    async fn ask_for_transactions(
+        &mut self,
+        kind: u64,
+        mut client: Client,
+        account: &str,
+        consistency: Option<ReadConsistency>,
+        within: Duration,
+    ) -> Answered {
+        let account = account.to_owned();
+        let account_id = account.clone();
+        match (kind, self.seen.clone()) {
+            (9, _) => {
+                let query = read::GetLatestTransactionRequest { account_id, consistency };
+                let query = request(query, within);
+                let answer = client.get_latest_transaction(query).await?.into_inner();
+                let entries = answer.transaction.iter().map(entry).collect();
+                Ok((answer.read, Found::Statement { account, most: 1, entries }))
             }
-            4..6 => {
-                let query = read::GetAccountRequest { account_id, consistency };
-                let answer = client.get_account(request(query, within)).await?.into_inner();
-                let account = answer.account.ok_or_else(|| Status::data_loss("no account"))?;
-                Ok((answer.read, Found::Account(answers::seen(&account))))
+            (10, Some(transaction_id)) => {
+                let query = read::GetTransactionRequest { transaction_id, consistency };
+                let answer = client.get_transaction(request(query, within)).await?.into_inner();
+                let line = answer.transaction.unwrap_or_default();
+                let (account, entry) = (line.account_id.clone(), entry(&line));
+                Ok((answer.read, Found::Transaction { account, entry }))
             }
-            6..8 => {
-                let account_ids = (0..EURO_ACCOUNTS).map(mix::euro_account).collect();
-                let query = read::BatchGetBalancesRequest { account_ids, consistency };
-                let answer = client.batch_get_balances(request(query, within)).await?.into_inner();
-                let balances = answer.balances.into_iter();
-                let balances = balances.map(|b| {
-                    let balance = units(&b.balance);
-                    (b.account_id, b.version, balance)
-                });
-                Ok((answer.read, Found::Balances(balances.collect())))
-            }
-            8 => {
-                let (page_size, page_token) = (PAGE, String::new());
-                let query = read::ListTransactionsRequest {
-                    account_id,
-                    page_size,
-                    page_token,
-                    consistency,
-                };
-                let answer = client.list_transactions(request(query, within)).await?.into_inner();
-                let lines = answer.transactions.iter();
-                let entries = lines.map(|line| (line.version, units(&line.balance_after)));
-                let (account, entries) = (account.to_owned(), entries.collect());
-                Ok((answer.read, Found::Statement { account, entries }))
-            }
-            _ => {
+            (11, _) => {
                 let query = read::GetTotalsRequest { consistency };
                 let answer = client.get_totals(request(query, within)).await?.into_inner();
                 let sum = |text: &String| text.parse::<i128>().unwrap_or(i128::MIN);
@@ -151,12 +144,85 @@ impl Reader {
                 });
                 Ok((answer.read, Found::Totals(totals.collect())))
             }
+            _ => {
+                let page_size = i32::try_from(PAGE_LINES).unwrap_or_default();
+                let query = read::ListTransactionsRequest {
+                    account_id,
+                    page_size,
+                    page_token: String::new(),
+                    consistency,
+                };
+                let answer = client.list_transactions(request(query, within)).await?.into_inner();
+                self.seen = answer.transactions.last().map(|line| line.transaction_id.clone());
+                let entries = answer.transactions.iter().map(entry).collect();
+                Ok((answer.read, Found::Statement { account, most: PAGE_LINES, entries }))
+            }
         }
     }
 }
 
+async fn ask_for_accounts(
+    kind: u64,
+    mut client: Client,
+    account: &str,
+    consistency: Option<ReadConsistency>,
+    within: Duration,
+) -> Answered {
+    let account_id = account.to_owned();
+    match kind {
+        0..4 => {
+            let query = read::GetBalanceRequest { account_id, consistency };
+            let answer = client.get_balance(request(query, within)).await?.into_inner();
+            let balance = units(&answer.balance);
+            let found = Found::Balances(vec![(answer.account_id, answer.version, balance)]);
+            Ok((answer.read, found))
+        }
+        4..6 => {
+            let query = read::GetAccountRequest { account_id, consistency };
+            let answer = client.get_account(request(query, within)).await?.into_inner();
+            let account = answer.account.ok_or_else(|| Status::data_loss("no account"))?;
+            Ok((answer.read, Found::Account(answers::seen(&account))))
+        }
+        6..8 => {
+            let account_ids = (0..EURO_ACCOUNTS).map(mix::euro_account).collect();
+            let query = read::BatchGetBalancesRequest { account_ids, consistency };
+            let answer = client.batch_get_balances(request(query, within)).await?.into_inner();
+            let balances = answer.balances.into_iter();
+            let balances = balances.map(|b| {
+                let balance = units(&b.balance);
+                (b.account_id, b.version, balance)
+            });
+            Ok((answer.read, Found::Balances(balances.collect())))
+        }
+        _ => {
+            let owner_id = OWNER.to_owned();
+            let query = read::ListAccountsRequest { owner_id, consistency, ..Default::default() };
+            let answer = client.list_accounts(request(query, within)).await?.into_inner();
+            let accounts = answer.accounts.iter().map(answers::seen).collect();
+            Ok((answer.read, Found::OfOwner(accounts)))
+        }
+    }
+}
+
+fn request<T>(message: T, within: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(within);
+    request
+}
+
+/// Version and balance after it.
+fn entry(line: &Transaction) -> (i64, i64) {
+    (line.version, units(&line.balance_after))
+}
+
 fn units(money: &Option<Money>) -> i64 {
     money.as_ref().map_or(i64::MIN, |money| money.minor_units)
+}
+
+/// Shard and position, as in a transaction's id.
+fn place(transaction_id: &str) -> Option<(i16, i64)> {
+    let (shard, position) = transaction_id.split_once('-')?;
+    Some((shard.parse().ok()?, position.parse().ok()?))
 }
 
 fn no_token() -> AsOf {
@@ -174,6 +240,9 @@ fn told(answer: Answered, account: &str) -> ReadAnswer {
         Err(status) if status.code() == Code::NotFound => {
             let metadata = error_details::metadata(&status);
             let as_of = metadata.get("as_of").and_then(|text| answers::token(text));
+            if let Some(place) = metadata.get("transaction_id").and_then(|id| place(id)) {
+                return ReadAnswer::NoTransaction { place, as_of };
+            }
             // Of several that were asked for, it says which.
             let account = metadata.get("account_id").map_or(account, String::as_str).to_owned();
             ReadAnswer::Missing { account, as_of }

@@ -74,6 +74,12 @@ impl Sender {
         Attempt { sent, ended: self.history.now(), lane: None, answer: gave_up() }
     }
 
+    /// Asks once at least, and then until the outcome is known or `patience` ends.
+    pub(crate) async fn ask_again(&self, call: &mut Call, first: usize, patience: Duration) {
+        call.attempts.push(self.attempt(call, first, ATTEMPT_WITHIN).await);
+        self.until_resolved(call, first + 1, patience).await;
+    }
+
     /// Asks, wherever somebody answers, until the outcome is known or `patience` ends.
     pub(crate) async fn until_resolved(&self, call: &mut Call, first: usize, patience: Duration) {
         let begun = self.history.now();

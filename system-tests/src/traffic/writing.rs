@@ -61,8 +61,8 @@ impl Writer {
             sleep(pause).await;
         }
         // What is decided needs no more asking; what is not is asked for until it is.
-        let (open, settled): (Vec<_>, Vec<_>) =
-            later.into_iter().partition(|call| call.ending() == Ending::Unresolved);
+        let is_open = |call: &Call| matches!(call.ending(), Ending::Unresolved | Ending::Undecided);
+        let (open, settled): (Vec<_>, Vec<_>) = later.into_iter().partition(is_open);
         settled.into_iter().for_each(|call| self.sender.history.add(call));
         (self.sender, open)
     }
@@ -181,7 +181,8 @@ impl Writer {
                 let repeated = self.manners.repeated.load(Ordering::Relaxed);
                 call.attempts.len() < 4 && self.dice.percent(repeated)
             }
-            Ending::Undecided => false,
+            // Once more in the end.
+            Ending::Undecided => true,
         };
         match again {
             true => later.push(call),

@@ -31,6 +31,20 @@ pub(super) async fn kill(stage: &Stage, process: &Mutex<Process>, down: Duration
     ran
 }
 
+/// Asks it to end, under load: what it has taken is finished first. Reached: it ended by itself, in good order.
+pub(super) async fn terminate(stage: &Stage, process: &Mutex<Process>) -> bool {
+    let mut process = process.lock().await;
+    if !process.is_running() {
+        return false; // said elsewhere
+    }
+    let status = process.terminate().await;
+    if !status.success() {
+        stage.tally.accident(format!("asked to end, it {status}; its log: {}", process.log()));
+    }
+    process.restart();
+    status.success()
+}
+
 /// Reached: the kernel says that it stands still.
 pub(super) async fn pause(process: &Mutex<Process>, hold: Duration) -> bool {
     let process = process.lock().await;

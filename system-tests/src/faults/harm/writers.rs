@@ -5,10 +5,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Stage, services};
 use crate::{dice::Dice, traffic::flood};
+
+/// How long the usual clients are looked at alone, and what has to be done of a flood beside that.
+const CALM: Duration = Duration::from_secs(1);
+const GOODPUT_PERCENT: u128 = 80;
 
 /// Clients send much of it twice at once, give up early, and ask again late. Reached: all three had answers to show.
 pub(super) async fn retries(stage: &Stage, hold: Duration) -> bool {
@@ -40,9 +44,26 @@ pub(super) async fn race(stage: &Stage, dice: &mut Dice, hold: Duration) -> bool
     paused && killed && stage.mischief.hedged.load(Ordering::Relaxed) > before
 }
 
-/// Many callers send much more than can be done, beside connections that say nothing. Reached: some of it was refused for that.
+/// Many callers send much more than can be done, beside connections that say nothing. No less may be done than when the usual
+/// clients were alone. Reached: some of it was refused for that.
 pub(super) async fn overload(stage: &Stage, dice: &Dice, hold: Duration) -> bool {
-    flood(&stage.clients, &stage.history, dice, hold).await > 0
+    let alone = applied_per_second(stage, sleep(CALM)).await.0;
+    let flooded = flood(&stage.clients, &stage.history, dice, hold);
+    let (rate, refused) = applied_per_second(stage, flooded).await;
+    if rate * 100 < alone * GOODPUT_PERCENT {
+        stage
+            .tally
+            .accident(format!("{rate} commands a second were done of a flood, {alone} before it"));
+    }
+    refused > 0
+}
+
+/// How many commands a second callers knew to be applied meanwhile.
+async fn applied_per_second<T>(stage: &Stage, meanwhile: impl Future<Output = T>) -> (u128, T) {
+    let (before, begun) = (stage.history.applied(), Instant::now());
+    let result = meanwhile.await;
+    let applied = u128::from(stage.history.applied() - before);
+    (applied * 1_000_000 / begun.elapsed().as_micros().max(1), result)
 }
 
 /// Sets a manner; gives what it was.

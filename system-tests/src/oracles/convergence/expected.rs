@@ -78,9 +78,9 @@ fn put(expected: &mut BTreeMap<String, Stored>, keys: &GenerationKeys, change: &
             }
         }
         Place::Member { key, member } => {
-            let members = expected.entry(key).or_insert_with(|| Stored::Members([].into()));
+            let members = expected.entry(key).or_insert_with(|| Stored::Members(BTreeMap::new()));
             if let Stored::Members(members) = members {
-                members.insert(member);
+                members.insert(member, 0_f64.to_bits());
             }
         }
         Place::Hash { .. } => unreachable!("all entries are kept"),
