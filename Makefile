@@ -48,8 +48,8 @@ test-clients:
 # One seed again: cargo run -p system-tests --bin faults -- --row 22 --seed 7 --seconds 30
 faults:
 	scripts/setup.sh
-	cargo build -p cli -p write-service -p projector -p read-service -p system-tests
-	target/debug/faults --seeds $(SEEDS) --seconds $(SECONDS) $(if $(ROWS),--rows $(ROWS)) $(if $(JOURNAL),--journal $(JOURNAL)) --report target/faults.md
+	cargo build --profile faults -p cli -p write-service -p projector -p read-service -p system-tests
+	target/faults/faults --seeds $(SEEDS) --seconds $(SECONDS) $(if $(ROWS),--rows $(ROWS)) $(if $(JOURNAL),--journal $(JOURNAL)) --report target/faults.md
 
 planted:
 	scripts/setup.sh
