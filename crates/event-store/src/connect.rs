@@ -196,12 +196,14 @@ where
     T: MakeTlsConnect<Socket>,
     T::Stream: Send + 'static,
 {
-    failpoints::before("connect").map_err(|_| Error::Silent("connect"))?;
+    let silent = |_injected| Error::Silent("connect");
+    failpoints::before("connect").map_err(silent)?;
     let attempt = tokio::time::timeout(CONNECT_TIMEOUT * 2, config.connect(tls)).await;
     let (client, connection) = match attempt {
         Ok(connected) => connected.map_err(|cause| Error::of("connect", cause))?,
         Err(_) => return Err(Error::Silent("connect")),
     };
+    failpoints::after("connect").await.map_err(silent)?;
     let (sender, notifications) = mpsc::unbounded_channel();
     let (is_open, open) = watch::channel(());
     // Owned by the Connection, which aborts it.
