@@ -14,7 +14,7 @@ use crate::support::access::{Guarded, GuardedClient, Shown, said};
 use crate::support::*;
 
 /// The rpcs of the service, from the contract itself.
-fn methods() -> BTreeSet<String> {
+pub(crate) fn methods() -> BTreeSet<String> {
     let set = prost_types::FileDescriptorSet::decode(proto::READ_FILE_DESCRIPTOR_SET).unwrap();
     let services = set.file.iter().flat_map(|file| &file.service);
     services.flat_map(|service| &service.method).map(|method| method.name().to_owned()).collect()

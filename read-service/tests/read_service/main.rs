@@ -9,6 +9,7 @@ mod floor;
 mod lists;
 mod logins;
 mod rebuild;
+mod rubbish;
 mod support;
 mod waiting;
 mod weather;

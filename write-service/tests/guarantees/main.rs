@@ -17,6 +17,7 @@ mod logins;
 mod lost_answers;
 mod races;
 mod refusals;
+mod rubbish;
 mod standbys;
 mod streams;
 mod support;

@@ -1,5 +1,6 @@
 //! The nine calls, short to write down.
 
+use prost::Message;
 use proto::{types::Money, write};
 use uuid::Uuid;
 
@@ -36,6 +37,11 @@ macro_rules! on_each {
 impl Call {
     pub(crate) fn id(&self) -> Uuid {
         Uuid::parse_str(on_each!(self, request => &request.request_id)).unwrap()
+    }
+
+    /// Its message on the wire.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        on_each!(self, request => request.encode_to_vec())
     }
 
     pub(crate) fn with_id(self, id: Uuid) -> Self {

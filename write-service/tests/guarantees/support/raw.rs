@@ -19,13 +19,13 @@ use tonic::{
 
 use super::{Client, Refusal};
 
-/// Sends bytes as they are, and throws away what comes back.
+/// Sends bytes as they are, and gives what comes back so.
 #[derive(Debug, Default, Clone, Copy)]
 struct Bytes;
 
 impl Codec for Bytes {
     type Encode = Vec<u8>;
-    type Decode = ();
+    type Decode = Vec<u8>;
     type Encoder = Self;
     type Decoder = Self;
 
@@ -49,37 +49,32 @@ impl Encoder for Bytes {
 }
 
 impl Decoder for Bytes {
-    type Item = ();
+    type Item = Vec<u8>;
     type Error = Status;
 
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<()>, Status> {
-        buffer.advance(buffer.remaining());
-        Ok(Some(()))
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining()).to_vec()))
     }
 }
 
 impl Client {
     /// Calls an rpc with these bytes as the message.
-    pub(crate) async fn send_bytes(
-        &self,
-        rpc: &'static str,
-        bytes: Vec<u8>,
-    ) -> Result<(), Refusal> {
+    pub(crate) async fn send_bytes(&self, rpc: &str, bytes: Vec<u8>) -> Result<Vec<u8>, Refusal> {
         self.send_stream(rpc, stream::iter([bytes])).await
     }
 
     /// Begins a call now, and sends its message when the stream brings it.
     pub(crate) async fn send_stream(
         &self,
-        rpc: &'static str,
+        rpc: &str,
         messages: impl Stream<Item = Vec<u8>> + Send + 'static,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Vec<u8>, Refusal> {
         let mut grpc: Grpc<Channel> = Grpc::new(self.channel.clone());
         grpc.ready().await.unwrap();
         let path = format!("/counterfoil.write.v1.WriteService/{rpc}");
         let path = http_path(path);
-        grpc.client_streaming(Request::new(messages), path, Bytes).await?;
-        Ok(())
+        let answer = grpc.client_streaming(Request::new(messages), path, Bytes).await?;
+        Ok(answer.into_inner())
     }
 }
 
