@@ -3,6 +3,8 @@
 mod failure_log;
 mod request;
 mod response;
+#[cfg(test)]
+mod rubbish;
 mod service;
 pub(crate) mod status;
 

@@ -41,7 +41,7 @@ impl Writer {
         let call = Call::begin("ExecuteBatch", None);
         let is_permitted = batch.mode() != BatchMode::Atomic
             || batch.commands.iter().all(|command| command.may_be_permitted(&sent.origin.reach));
-        let answer = match self.checked_mode(&batch) {
+        let answer = match checked_mode(&batch, self.amount_max, self.queue.call_commands_max()) {
             _ if !is_permitted => Err(denied()), // all or none
             Ok(Mode::Atomic) => self.atomic(batch, sent).await,
             Ok(Mode::Independent) => self.independent(batch, sent).await,
@@ -49,32 +49,6 @@ impl Writer {
         };
         // What became of each command is noted there; a batch of which nothing became is noted here.
         answer.inspect_err(|error| self.finish(call, &Err(error.clone())))
-    }
-
-    fn checked_mode(&self, batch: &ExecuteBatchRequest) -> Result<Mode, Invalid> {
-        let commands_max = self.queue.call_commands_max();
-        let is_empty = *batch == ExecuteBatchRequest::default();
-        let mode = read(self.amount_max, |fields| {
-            let mode = match batch.mode() {
-                BatchMode::Atomic => Some(Mode::Atomic),
-                BatchMode::Independent if batch.request_id.is_empty() => Some(Mode::Independent),
-                BatchMode::Independent => {
-                    let why = "must be unset: each command has its own";
-                    fields.wrong("request_id", "REQUEST_ID_UNEXPECTED", why)
-                }
-                BatchMode::Unspecified => {
-                    fields.wrong("mode", "ENUM_UNKNOWN", "must be one of the modes")
-                }
-            };
-            if batch.commands.is_empty() {
-                fields.wrong::<()>("commands", "BATCH_EMPTY", "must be one command at least");
-            } else if batch.commands.len() > commands_max {
-                let why = format!("must be at most {commands_max}");
-                fields.wrong::<()>("commands", "BATCH_TOO_LARGE", why);
-            }
-            mode
-        });
-        mode.map_err(|wrong| Invalid { is_empty, ..wrong })
     }
 
     async fn atomic(
@@ -154,9 +128,40 @@ impl Writer {
     }
 }
 
-enum Mode {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
     Atomic,
     Independent,
+}
+
+/// What is said of the batch as a whole.
+pub(super) fn checked_mode(
+    batch: &ExecuteBatchRequest,
+    amount_max: i64,
+    commands_max: usize,
+) -> Result<Mode, Invalid> {
+    let is_empty = *batch == ExecuteBatchRequest::default();
+    let mode = read(amount_max, |fields| {
+        let mode = match batch.mode() {
+            BatchMode::Atomic => Some(Mode::Atomic),
+            BatchMode::Independent if batch.request_id.is_empty() => Some(Mode::Independent),
+            BatchMode::Independent => {
+                let why = "must be unset: each command has its own";
+                fields.wrong("request_id", "REQUEST_ID_UNEXPECTED", why)
+            }
+            BatchMode::Unspecified => {
+                fields.wrong("mode", "ENUM_UNKNOWN", "must be one of the modes")
+            }
+        };
+        if batch.commands.is_empty() {
+            fields.wrong::<()>("commands", "BATCH_EMPTY", "must be one command at least");
+        } else if batch.commands.len() > commands_max {
+            let why = format!("must be at most {commands_max}");
+            fields.wrong::<()>("commands", "BATCH_TOO_LARGE", why);
+        }
+        mode
+    });
+    mode.map_err(|wrong| Invalid { is_empty, ..wrong })
 }
 
 /// The answer to a command that was queued, or was not for a reason.
@@ -170,7 +175,7 @@ pub(super) async fn settle(
     }
 }
 
-fn atomic_commands(
+pub(super) fn atomic_commands(
     batch: ExecuteBatchRequest,
     amount_max: i64,
 ) -> Result<(Vec<CommandKind>, Vec<Command>), Invalid> {
@@ -190,7 +195,9 @@ fn atomic_commands(
 const PLACEHOLDER: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 /// An id twice in one batch would make one of its commands the replay of another.
-fn refuse_duplicates<E>(commands: &[(CommandKind, Result<Command, E>)]) -> Result<(), Invalid> {
+pub(super) fn refuse_duplicates<E>(
+    commands: &[(CommandKind, Result<Command, E>)],
+) -> Result<(), Invalid> {
     let mut seen = HashSet::new();
     let mut fields = Fields::new(0);
     for (index, (_, command)) in commands.iter().enumerate() {
