@@ -6,6 +6,7 @@ mod answers;
 mod contract;
 mod errors;
 mod floor;
+mod kept;
 mod lists;
 mod logins;
 mod rebuild;

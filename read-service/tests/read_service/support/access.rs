@@ -42,37 +42,46 @@ pub(crate) enum Shown {
     Certificate(Pair),
 }
 
+/// The settings of a service with a certificate, whose clients may have one and whose callers are asked for a credential.
+pub(crate) fn settings(authority: &Authority, issuer: &TokenIssuer) -> Vec<String> {
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    let (server, rights) = (authority.server(), authority.path("rights.json"));
+    std::fs::write(&rights, RIGHTS).unwrap();
+    let flags = [
+        ("--metrics-addr", "127.0.0.1:0".to_owned()),
+        ("--grpc-tls-cert-file", text(server.cert)),
+        ("--grpc-tls-key-file", text(server.key)),
+        ("--grpc-tls-client-ca-file", text(authority.ca_file())),
+        ("--grpc-tls-client-certificates", "optional".to_owned()),
+        ("--access-certificates-file", text(rights)),
+    ];
+    let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+    flags.chain(issuer.settings()).collect()
+}
+
 impl Guarded {
     /// Serves, and is ready.
     pub(crate) async fn start(redis_url: &str) -> Self {
         let (authority, issuer) = (Authority::new(), TokenIssuer::new());
-        let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        let (server, rights) = (authority.server(), authority.path("rights.json"));
-        std::fs::write(&rights, RIGHTS).unwrap();
-        let flags = [
-            ("--redis-url", redis_url.to_owned()),
-            ("--metrics-addr", "127.0.0.1:0".to_owned()),
-            ("--grpc-tls-cert-file", text(server.cert)),
-            ("--grpc-tls-key-file", text(server.key)),
-            ("--grpc-tls-client-ca-file", text(authority.ca_file())),
-            ("--grpc-tls-client-certificates", "optional".to_owned()),
-            ("--access-certificates-file", text(rights)),
-        ];
-        let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
-        let words =
-            std::iter::once("read-service".to_owned()).chain(flags).chain(issuer.settings());
+        let own = ["read-service", "--redis-url", redis_url].map(str::to_owned);
+        let words = own.into_iter().chain(settings(&authority, &issuer));
         let config = Config::try_parse_from(words).unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let mut running = JoinSet::new();
         running.spawn(serve(listener, config, CancellationToken::new()));
-        let service = Self { addr, issuer, authority, _running: running };
+        let service = Self { _running: running, ..Self::at(addr, authority, issuer) };
         service.until_serving().await;
         service
     }
 
+    /// One that runs by itself.
+    pub(crate) fn at(addr: SocketAddr, authority: Authority, issuer: TokenIssuer) -> Self {
+        Self { addr, issuer, authority, _running: JoinSet::new() }
+    }
+
     /// Health is open to everybody.
-    async fn until_serving(&self) {
+    pub(crate) async fn until_serving(&self) {
         let mut health = HealthClient::new(self.channel(&Shown::Nothing).await);
         let asked = HealthCheckRequest { service: String::new() };
         let mut watch = health.watch(asked).await.unwrap().into_inner();
