@@ -13,6 +13,7 @@ mod liveness;
 mod log_form;
 mod no_loss;
 mod serial;
+mod sums;
 mod truthful_reads;
 
 use std::{collections::BTreeMap, time::Duration};

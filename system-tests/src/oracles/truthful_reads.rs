@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Evidence, Verdict, known::Known};
+use super::{Evidence, Verdict, known::Known, sums::SumsAt};
 use crate::{
     history::{AsOf, Found, Freshness, Moment, Read, ReadAnswer, Seen},
-    model::{Account, Doing, Fact},
+    model::Account,
     traffic::is_everybodys,
 };
 
 pub(super) fn judge(evidence: &Evidence) -> Verdict {
-    let known = Known::of(evidence);
+    let (known, sums) = (Known::of(evidence), SumsAt::of(evidence));
     let mut verdict = Verdict::default();
     for read in &evidence.reads {
         let right = match &read.answer {
@@ -19,7 +19,7 @@ pub(super) fn judge(evidence: &Evidence) -> Verdict {
                     if touches_tampered(evidence, read, found) {
                         return Ok(());
                     }
-                    equals_the_log(evidence, as_of, found)
+                    equals_the_log(evidence, &sums, as_of, found)
                 })
             }
             ReadAnswer::Missing { account, as_of } => was_missing(evidence, read, account, as_of),
@@ -103,7 +103,12 @@ fn is_tampered(evidence: &Evidence, read: &Read, name: &str) -> bool {
         .any(|(account, from, until)| account == name && overlaps(*from, *until))
 }
 
-fn equals_the_log(evidence: &Evidence, as_of: &AsOf, found: &Found) -> Result<(), String> {
+fn equals_the_log(
+    evidence: &Evidence,
+    sums: &SumsAt,
+    as_of: &AsOf,
+    found: &Found,
+) -> Result<(), String> {
     match found {
         Found::Balances(balances) => balances.iter().try_for_each(|(name, version, balance)| {
             let account = account_at(evidence, as_of, name)?;
@@ -141,7 +146,7 @@ fn equals_the_log(evidence: &Evidence, as_of: &AsOf, found: &Found) -> Result<()
             if right { Ok(()) } else { Err(format!("the statement begins with {expected:?}")) }
         }
         Found::Totals(totals) => {
-            let expected = totals_at(evidence, as_of);
+            let expected = sums.at(as_of);
             let right = expected == totals.iter().cloned().map(|(c, n, s)| (c, (n, s))).collect();
             if right { Ok(()) } else { Err(format!("the totals are {expected:?}")) }
         }
@@ -193,41 +198,6 @@ fn was_missing(
     }
 }
 
-/// Per currency: accounts, and what came in, went out, is there and is under way.
-fn totals_at(evidence: &Evidence, as_of: &AsOf) -> BTreeMap<String, (i64, [i128; 4])> {
-    let mut totals: BTreeMap<String, (i64, [i128; 4])> = BTreeMap::new();
-    for row in evidence.rows() {
-        let upto = as_of.positions.get(&row.place.shard).copied().unwrap_or_default();
-        if row.place.position > upto {
-            continue;
-        }
-        let (fact, currency) = (&row.fact, evidence.replay.at(&row.account, row.place));
-        let Some(currency) = currency.map(|account| account.currency.clone()) else { continue };
-        let (accounts, [came_in, went_out, there, under_way]) = totals.entry(currency).or_default();
-        match fact {
-            Fact::Done(Doing::Open { .. }) => *accounts += 1,
-            Fact::Done(Doing::Deposit(sum)) => {
-                *came_in += i128::from(sum.amount);
-                *there += i128::from(sum.amount);
-            }
-            Fact::Done(Doing::Withdraw(sum) | Doing::PayBill(sum)) => {
-                *went_out += i128::from(sum.amount);
-                *there -= i128::from(sum.amount);
-            }
-            Fact::Done(Doing::Transfer { sum, .. }) => {
-                *there -= i128::from(sum.amount);
-                *under_way += i128::from(sum.amount);
-            }
-            Fact::Received { sum, .. } => {
-                *there += i128::from(sum.amount);
-                *under_way -= i128::from(sum.amount);
-            }
-            _ => {}
-        }
-    }
-    totals
-}
-
 /// A server never includes less than it did before, view by view.
 fn judge_order(evidence: &Evidence, verdict: &mut Verdict) {
     type Key = (usize, u64, &'static str, i16);
@@ -263,7 +233,7 @@ mod tests {
     use crate::{
         history::given::{applied, as_of, call, ms},
         model::{
-            Status,
+            Doing, Status,
             given::{command, euros},
             given_log::GivenLog,
         },
