@@ -49,7 +49,7 @@ test-clients:
 faults:
 	scripts/setup.sh
 	cargo build --profile faults -p cli -p write-service -p projector -p read-service -p system-tests
-	target/faults/faults --seeds $(SEEDS) --seconds $(SECONDS) $(if $(ROWS),--rows $(ROWS)) $(if $(JOURNAL),--journal $(JOURNAL)) --report target/faults.md
+	target/faults/faults --seeds $(SEEDS) --seconds $(SECONDS) $(if $(ROWS),--rows $(ROWS)) $(if $(JOURNAL),--journal $(JOURNAL)) $(if $(JOBS),--jobs $(JOBS)) --report target/faults.md
 
 planted:
 	scripts/setup.sh

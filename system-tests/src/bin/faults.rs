@@ -4,7 +4,8 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use system_tests::faults::{Order, Report, Row, run};
+use system_tests::faults::{Order, Ran, Report, Row, run};
+use tokio::task::JoinSet;
 
 /// Does faults to the whole system under load, and judges it. Ends with 1 if a promise was broken or a fault had no effect.
 #[derive(Debug, Parser)]
@@ -29,6 +30,10 @@ struct Arguments {
     /// So many seeds of each, from `--seed` on
     #[arg(long, default_value_t = 1)]
     seeds: u64,
+
+    /// So many runs side by side, each with a system of its own: what is measured then is a busy machine
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
 
     /// Write the report to this file as well
     #[arg(long)]
@@ -66,25 +71,24 @@ async fn main() -> ExitCode {
         Err(error) => return failed(&error.to_string()),
     };
     let length = Duration::from_secs(arguments.seconds);
-    for seed in arguments.seed..arguments.seed + arguments.seeds {
-        for row in rows.iter().filter(|row| row.not_tested().is_none()) {
-            let order = Order { row: *row, seed, length };
-            if report.has(&order) {
-                continue;
-            }
-            let ran = run(order).await;
-            println!("{}", ran.summary());
-            for finding in ran.findings() {
-                println!("  {finding}");
-            }
-            if ran.violations() > 0 {
-                println!("  logs of the processes: {}", ran.logs());
-            }
-            println!("  again: {}", ran.again());
-            report.add(&ran);
-            if let Some(Err(error)) = journal.map(|file| report.save(file)) {
-                return failed(&error.to_string());
-            }
+    let seeds = arguments.seed..arguments.seed + arguments.seeds;
+    let tested: Vec<Row> = rows.iter().filter(|row| row.not_tested().is_none()).copied().collect();
+    let orders =
+        seeds.flat_map(|seed| tested.iter().map(move |row| Order { row: *row, seed, length }));
+    let mut orders = orders.filter(|order| !report.has(order)).collect::<Vec<_>>().into_iter();
+    // In tasks of their own: judging one does not hold up the others' clients.
+    let mut running = JoinSet::new();
+    orders.by_ref().take(arguments.jobs.max(1)).for_each(|order| _ = running.spawn(run(order)));
+    while let Some(ran) = running.join_next().await {
+        orders.next().map(|order| running.spawn(run(order)));
+        let ran = match ran {
+            Ok(ran) => ran,
+            Err(panicked) => return failed(&panicked.to_string()),
+        };
+        tell(&ran);
+        report.add(&ran);
+        if let Some(Err(error)) = journal.map(|file| report.save(file)) {
+            return failed(&error.to_string());
         }
     }
     let text = report.text(&rows);
@@ -95,6 +99,17 @@ async fn main() -> ExitCode {
         return failed(&format!("{}: {error}", file.display()));
     }
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn tell(ran: &Ran) {
+    println!("{}", ran.summary());
+    for finding in ran.findings() {
+        println!("  {finding}");
+    }
+    if ran.violations() > 0 {
+        println!("  logs of the processes: {}", ran.logs());
+    }
+    println!("  again: {}", ran.again());
 }
 
 fn failed(error: &str) -> ExitCode {
