@@ -247,15 +247,17 @@ pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// Waits until the log has come to a position. Asks the log itself: Redis may be away.
+/// The position that the log ends at. Asks the log itself: what Redis has of it is as old as the last look, and Redis may be away.
+pub(crate) async fn end_of_log(database_url: &str) -> Result<i64, event_store::Error> {
+    let log = LogReader::connect(database_url, "import-test").await?;
+    let head = log.head(Shard::ZERO).await?;
+    Ok(head.map_or(0, |head| head.link.position.get()))
+}
+
+/// Waits until the log has come to a position.
 pub(crate) async fn until_the_log_has(database_url: &str, position: i64) {
-    let reached = async || -> Result<bool, event_store::Error> {
-        let log = LogReader::connect(database_url, "import-test").await?;
-        let head = log.head(Shard::ZERO).await?;
-        Ok(head.is_some_and(|head| head.link.position.get() >= position))
-    };
     let wait = async {
-        while !reached().await.unwrap_or(false) {
+        while end_of_log(database_url).await.unwrap_or_default() < position {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
