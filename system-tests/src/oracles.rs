@@ -23,12 +23,17 @@ pub(crate) use hygiene::NO_DETAILS;
 pub(crate) use liveness::{CONNECTIONS, Footprint, Recovery};
 
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     history::{Call, Moment, Read},
     log::Log,
     model::{Replay, Row},
+    redis_dump,
 };
+
+/// How often Redis is looked at until it equals the log.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Findings of one oracle that are told; all are counted.
 const TOLD_MAX: usize = 20;
@@ -121,7 +126,7 @@ pub(crate) struct Evidence {
     pub(crate) replay: Replay,
     pub(crate) calls: Vec<Call>,
     pub(crate) reads: Vec<Read>,
-    /// What Redis holds in the end; `None` when the run was not about to converge.
+    /// What Redis holds in the end; `None` if it could not be read.
     pub(crate) redis: Option<BTreeMap<String, Stored>>,
     /// Accounts whose value in Redis was edited by hand, and during which time readers may have seen that.
     pub(crate) tampered: Vec<(String, Moment, Moment)>,
@@ -140,7 +145,7 @@ impl Evidence {
 }
 
 /// Asks all of them.
-pub(crate) fn judge(evidence: &Evidence) -> BTreeMap<Oracle, Verdict> {
+fn judge(evidence: &Evidence) -> BTreeMap<Oracle, Verdict> {
     let ask = |oracle| match oracle {
         Oracle::NoLoss => no_loss::judge(evidence),
         Oracle::AtMostOnce => at_most_once::judge(evidence),
@@ -157,9 +162,20 @@ pub(crate) fn judge(evidence: &Evidence) -> BTreeMap<Oracle, Verdict> {
     Oracle::ALL.into_iter().map(|oracle| (oracle, ask(oracle))).collect()
 }
 
-/// Asks about Redis alone.
-pub(crate) fn judge_convergence(evidence: &Evidence) -> Verdict {
-    convergence::judge(evidence)
+/// Judges everything; Redis again and again until it equals the log or the time for that is over.
+pub(crate) async fn judge_when_converged(
+    redis_url: &str,
+    evidence: &mut Evidence,
+    within: Duration,
+) -> BTreeMap<Oracle, Verdict> {
+    let begun = Instant::now();
+    loop {
+        evidence.redis = redis_dump::dump(redis_url).await.ok();
+        if convergence::judge(evidence).wrong == 0 || begun.elapsed() > within {
+            return judge(evidence);
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
 }
 
 #[cfg(test)]

@@ -11,15 +11,15 @@ use crate::{
     history::{Ending, History},
     log,
     model::Replay,
-    oracles::{Evidence, judge},
+    oracles::{Evidence, judge_when_converged},
     process::until,
-    redis_dump,
     traffic::Traffic,
 };
 
 /// Clients that write, and clients that read.
 const CLIENTS: (u64, u64) = (8, 2);
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+const CLEARS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Clients at work.
 #[derive(Debug)]
@@ -48,19 +48,22 @@ impl Witnesses {
         let (calls, reads) = self.history.take();
         let applied = calls.iter().filter(|call| matches!(call.ending(), Ending::Applied(_)));
         let applied = applied.count();
-        let evidence = Evidence {
+        let mut evidence = Evidence {
             replay: Replay::of(&log.rows),
             log,
             calls,
             reads,
-            redis: Some(redis_dump::dump(&system.redis.url()).await.unwrap()),
+            redis: None,
             tampered: Vec::new(),
             recoveries: Vec::new(),
             footprints: Vec::new(),
             accidents: Vec::new(),
             staleness_slack: Duration::from_millis(20),
         };
-        let findings: Vec<String> = judge(&evidence)
+        // What was left of an older generation may be on its way out.
+        let redis_url = system.redis.url();
+        let verdicts = judge_when_converged(&redis_url, &mut evidence, CLEARS_WITHIN).await;
+        let findings: Vec<String> = verdicts
             .into_iter()
             .flat_map(|(oracle, verdict)| {
                 let tell = |finding| format!("{}: {finding}", oracle.promise());

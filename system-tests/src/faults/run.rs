@@ -20,10 +20,9 @@ use crate::{
     history::{Answer, Attempt, Call, Ending, History, Moment, Read, ReadAnswer},
     log,
     model::{ACCOUNT_ACCESS_DENIED, Replay},
-    oracles::{Evidence, Oracle, Recovery, Verdict, judge},
+    oracles::{Evidence, Oracle, Recovery, Verdict, judge_when_converged},
     preload::{Library, Preload},
     process::logs_folder,
-    redis_dump,
     system::{Setup, Size, System},
     traffic::Traffic,
 };
@@ -191,7 +190,7 @@ async fn run_under_faults(order: Order) -> Ran {
         },
     };
     let within = at_most(CONVERGES_WITHIN);
-    let verdicts = judge_when_converged(&stage, &mut evidence, within).await;
+    let verdicts = judge_when_converged(&stage.redis.url(), &mut evidence, within).await;
     Ran {
         order,
         counts,
@@ -289,24 +288,6 @@ async fn shrunk(
         let is_back = grown.iter().all(|one| one.after.1 <= one.before.1 + 16);
         if is_back || begun.elapsed() > within {
             return grown;
-        }
-        sleep(Duration::from_millis(200)).await;
-    }
-}
-
-/// Judges everything; Redis again and again until it equals the log or the time for that is over.
-async fn judge_when_converged(
-    stage: &Stage,
-    evidence: &mut Evidence,
-    within: Duration,
-) -> BTreeMap<Oracle, Verdict> {
-    let begun = Instant::now();
-    loop {
-        evidence.redis = redis_dump::dump(&stage.redis.url()).await.ok();
-        let convergence = crate::oracles::judge_convergence(evidence);
-        let is_right = convergence.judged > 0 && convergence.wrong == 0;
-        if is_right || begun.elapsed() > within {
-            return judge(evidence);
         }
         sleep(Duration::from_millis(200)).await;
     }
