@@ -58,7 +58,11 @@ fn visible(
 
 fn pointed_to(redis: &BTreeMap<String, Stored>, pointer: &str) -> Option<Generation> {
     match redis.get(pointer)? {
-        Stored::Text(bytes) => Generation::new(std::str::from_utf8(bytes).ok()?.parse().ok()?),
+        Stored::Text(bytes) => {
+            // That of a retired one says since when it is.
+            let number = std::str::from_utf8(bytes).ok()?.split(' ').next()?;
+            Generation::new(number.parse().ok()?)
+        }
         _ => None,
     }
 }
@@ -148,11 +152,13 @@ mod tests {
         let keys = Keyspace::new(DEFAULT_KEY_PREFIX).unwrap();
         let shards = ShardCount::new(1).unwrap();
         let of_view = keys.view(View::Accounts, Shard::ZERO);
-        let (visible, left) = (Generation::new(2).unwrap(), Generation::new(1).unwrap());
+        let [left, retired, visible] = [1, 2, 3].map(|number| Generation::new(number).unwrap());
         let right = of_view.generation(visible).totals();
         let old = of_view.rebuild().replacen(".", ".9", 1);
         let mut redis = [
-            (of_view.visible(), text("2")),
+            (of_view.visible(), text("3")),
+            (of_view.retired(), text("2 1795392686641")),
+            (of_view.generation(retired).totals(), text("")),
             (right, text("")),
             (keys.log(), text("")),
             (old, text("")),
