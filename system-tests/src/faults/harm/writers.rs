@@ -44,8 +44,8 @@ pub(super) async fn race(stage: &Stage, dice: &mut Dice, hold: Duration) -> bool
     paused && killed && stage.mischief.hedged.load(Ordering::Relaxed) > before
 }
 
-/// Many callers send much more than can be done, beside connections that say nothing. No less may be done than when the usual
-/// clients were alone. Reached: some of it was refused for that.
+/// Many callers send much more than can be done, beside connections that say nothing. Four fifths at
+/// least have to be done of what was done when the usual clients were alone. Reached: some of it was refused for that.
 pub(super) async fn overload(stage: &Stage, dice: &Dice, hold: Duration) -> bool {
     let alone = applied_per_second(stage, sleep(CALM)).await.0;
     let flooded = flood(&stage.clients, &stage.history, dice, hold);
