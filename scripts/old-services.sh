@@ -6,8 +6,8 @@
 # Without an argument the last commit whose views have another version, so that old events meet new views. Prints the folder.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-commit="${1:-ddeb3ea6d33f5966cd89c2c316e72365cc248ff5}"
-target="$root/target/old-services"
+commit="$(git -C "$root" rev-parse --verify --quiet "${1:-ddeb3ea6d33f5966cd89c2c316e72365cc248ff5}^{commit}")"
+target="$root/target/old-services/$commit"
 source="$target/source"
 migrations=crates/event-store/migrations
 

@@ -46,8 +46,8 @@ impl Callers {
     }
 
     /// Somebody to whom no account is closed.
-    pub(crate) fn anybody(&self) -> Credential {
-        self.credential("anybody", &json!({"scope": "write", "accounts": "*"}))
+    pub(crate) fn operator(&self) -> Credential {
+        self.credential("operator", &json!({"scope": "write", "accounts": "*"}))
     }
 
     /// Somebody with the accounts of two owners: those that everybody uses, and those that this client opens. To him an account

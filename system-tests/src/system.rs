@@ -128,9 +128,9 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Of whoever may do everything.
+    /// Of the operator, who may do everything.
     fn of(callers: Option<Arc<Callers>>) -> Self {
-        let credential = callers.as_ref().map(|callers| callers.anybody()).unwrap_or_default();
+        let credential = callers.as_ref().map(|callers| callers.operator()).unwrap_or_default();
         Self { callers, credential, ..Self::default() }
     }
 

@@ -212,6 +212,12 @@ impl Row {
         }
     }
 
+    /// Not where clocks are wrong, nor beside older services, which may not know of tokens.
+    pub(super) fn keeps_tokens_good(&self) -> bool {
+        let (Plan::OneByOne(faults) | Plan::Together(faults)) = self.plan else { return false };
+        !faults.iter().any(|fault| matches!(fault, Fault::SetClock | Fault::Upgrade))
+    }
+
     /// Whether nothing but the log is harmed: then only what is said of that is judged.
     pub(super) fn damages_the_log(&self) -> bool {
         matches!(self.plan, Plan::DamagedLog(_))

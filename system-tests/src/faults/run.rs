@@ -211,8 +211,7 @@ async fn begin(order: Order, dice: &Dice) -> (Stage, Traffic, Option<tempfile::T
     let folder = keeps.then(|| tempfile::tempdir().unwrap());
     let redis_folder = folder.as_ref().map(|folder| folder.path());
     let preload = order.row.library().map(|library| Preload::new(library).expect("a C compiler"));
-    // Where clocks are wrong no token is good, and older services may not know of tokens.
-    let controls_access = order.seed % 4 >= 2 && !matches!(order.row.number, 15 | 20);
+    let controls_access = order.seed % 4 >= 2 && order.row.keeps_tokens_good();
     let setup = Setup { linked: true, preload, controls_access };
     let system = System::start_as(Size::doubled(shards), redis_folder, setup).await;
     let history = Arc::new(History::default());

@@ -184,10 +184,10 @@ async fn edited(system: &System, mut dice: Dice, special: &mut Special) {
     let restore = "TRUNCATE counterfoil.events, counterfoil.batches;
         INSERT INTO counterfoil.events SELECT * FROM public.events_copy;
         INSERT INTO counterfoil.batches SELECT * FROM public.batches_copy";
-    let limits = "CREATE TABLE public.limits AS
+    let drop_limits = "CREATE TABLE public.limits AS
             SELECT pg_get_constraintdef(oid) AS says FROM pg_constraint WHERE conname = 'events_values_check';
         ALTER TABLE counterfoil.events DROP CONSTRAINT events_values_check";
-    as_superuser(&system.database_url, limits).await.unwrap();
+    as_superuser(&system.database_url, drop_limits).await.unwrap();
     for (what, edit) in EDITS {
         let position = 2 + i64::try_from(dice.roll(head.unsigned_abs() - 3)).unwrap();
         let edit = edit.replace("{}", &position.to_string());
@@ -198,10 +198,10 @@ async fn edited(system: &System, mut dice: Dice, special: &mut Special) {
         special.judge(code == 1 && near, || format!("position {position}: {output}"));
         past_triggers(system, restore).await;
     }
-    let limits = "DO $$ BEGIN
+    let put_limits_back = "DO $$ BEGIN
             EXECUTE 'ALTER TABLE counterfoil.events ADD CONSTRAINT events_values_check ' || (SELECT says FROM public.limits);
         END $$";
-    as_superuser(&system.database_url, limits).await.unwrap();
+    as_superuser(&system.database_url, put_limits_back).await.unwrap();
     // While a row stood edited, the sweep took it for what the log says; it puts that right as well.
     let right = until(|| async { verify(system).await.0 == 0 }).await;
     let output = verify(system).await.1;

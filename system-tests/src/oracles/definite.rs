@@ -4,12 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use crate::traffic::QUIET;
-
 use super::{Evidence, Verdict};
 use crate::{
     history::{Answer, Attempt, Call, Ending},
     model::{Fact, Row},
+    traffic::QUIET,
 };
 
 pub(super) fn judge(evidence: &Evidence) -> Verdict {

@@ -98,7 +98,10 @@ mod tests {
         let process = "writer-0".to_owned();
         evidence.footprints = vec![Footprint { process, before: (1000, 20), after: (2000, 200) }];
         assert_eq!(judge(&evidence).wrong, 2);
-        evidence.accidents = vec!["writer-0 panicked".into()];
+        let process = format!("{CONNECTIONS}Redis");
+        evidence.footprints.push(Footprint { process, before: (0, 20), after: (0, 40) });
         assert_eq!(judge(&evidence).wrong, 3);
+        evidence.accidents = vec!["writer-0 panicked".into()];
+        assert_eq!(judge(&evidence).wrong, 4);
     }
 }

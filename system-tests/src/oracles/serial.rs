@@ -183,16 +183,8 @@ fn was_true_meanwhile(
 
 /// Whether a prefix of the log gives this refusal.
 fn gives(replay: &Replay, prefix: &BTreeMap<i16, i64>, work: &Work, refused: &Refused) -> bool {
-    // To whoever may not see all accounts, one that is not there is another's, and that comes before every rule.
     if refused.reason == ACCOUNT_ACCESS_DENIED {
-        let is_there = |life: &Life| {
-            prefix.get(&life.shard).is_some_and(|position| life.at(*position).is_some())
-        };
-        let needs = work.commands().iter().filter(|command| !command.opens());
-        let mut accounts = needs
-            .flat_map(|command| [Some(command.account.as_str()), command.destination()])
-            .flatten();
-        return accounts.any(|name| !replay.lives.get(name).is_some_and(is_there));
+        return lacks_an_account(replay, prefix, work);
     }
     let mut changed: BTreeMap<&str, Account> = BTreeMap::new();
     for (index, command) in work.commands().iter().enumerate() {
@@ -221,6 +213,16 @@ fn gives(replay: &Replay, prefix: &BTreeMap<i16, i64>, work: &Work, refused: &Re
         }
     }
     false
+}
+
+/// To whoever may not see all accounts, one that is not there is another's, and that comes before every rule.
+fn lacks_an_account(replay: &Replay, prefix: &BTreeMap<i16, i64>, work: &Work) -> bool {
+    let is_there =
+        |life: &Life| prefix.get(&life.shard).is_some_and(|position| life.at(*position).is_some());
+    let needs = work.commands().iter().filter(|command| !command.opens());
+    let accounts =
+        needs.flat_map(|command| [Some(command.account.as_str()), command.destination()]);
+    accounts.flatten().any(|name| !replay.lives.get(name).is_some_and(is_there))
 }
 
 /// Commands on one account that came in one batch or stream are decided in the order sent.

@@ -86,9 +86,13 @@ fn is_fresh(
 
 fn touches_tampered(evidence: &Evidence, read: &Read, found: &Found) -> bool {
     let names: Vec<&str> = match found {
+        // One that was deleted by hand is not named.
+        Found::OfOwner(_) => {
+            let touched = evidence.tampered.iter().map(|(account, ..)| account.as_str());
+            touched.filter(|name| is_everybodys(name)).collect()
+        }
         Found::Balances(balances) => balances.iter().map(|(name, ..)| name.as_str()).collect(),
         Found::Account(seen) => vec![&seen.account],
-        Found::OfOwner(all) => all.iter().map(|seen| seen.account.as_str()).collect(),
         Found::Statement { account, .. } | Found::Transaction { account, .. } => vec![account],
         Found::Totals(_) => Vec::new(),
     };

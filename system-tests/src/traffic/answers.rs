@@ -159,3 +159,16 @@ pub(super) fn reason(status: &Status) -> String {
     };
     error_details::reason(status).unwrap_or_else(own)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_details_is_the_connections_only_where_the_library_made_it() {
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert_eq!(reason(&Status::from_error(Box::new(broken))), NO_DETAILS);
+        assert_eq!(reason(&Status::cancelled("given up")), NO_DETAILS);
+        assert_eq!(reason(&Status::internal("a bug")), "a bug");
+    }
+}

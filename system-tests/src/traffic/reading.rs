@@ -40,7 +40,14 @@ pub(super) struct Reader {
     pub(super) seen: Option<String>,
 }
 
-type Client = ReadServiceClient<Channel>;
+/// Whom to ask about which account, and what is asked of the answer.
+struct Question {
+    client: ReadServiceClient<Channel>,
+    account_id: String,
+    consistency: Option<ReadConsistency>,
+    within: Duration,
+}
+
 type Answered = Result<(Option<ReadMetadata>, Found), Status>;
 
 impl Reader {
@@ -53,7 +60,9 @@ impl Reader {
             let within = self.dice.time(Duration::from_millis(100), Duration::from_secs(2));
             let (sent, life) = (self.history.now(), starts.load(Ordering::Relaxed));
             let account = self.account();
-            let query = self.ask(clients[reader].clone(), &account, consistency, within);
+            let client = clients[reader].clone();
+            let account_id = account.clone();
+            let query = self.ask(Question { client, account_id, consistency, within });
             let answer = timeout(within + Duration::from_millis(500), query).await;
             let answer = answer.unwrap_or_else(|_| Err(Status::cancelled("given up")));
             let life = (starts.load(Ordering::Relaxed) == life).then_some(life);
@@ -96,29 +105,16 @@ impl Reader {
     }
 
     /// Asks one thing or another.
-    async fn ask(
-        &mut self,
-        client: Client,
-        account: &str,
-        consistency: Option<ReadConsistency>,
-        within: Duration,
-    ) -> Answered {
+    async fn ask(&mut self, question: Question) -> Answered {
         match self.dice.roll(13) {
-            kind @ 0..9 => ask_for_accounts(kind, client, account, consistency, within).await,
-            kind => self.ask_for_transactions(kind, client, account, consistency, within).await,
+            kind @ 0..9 => ask_for_accounts(kind, question).await,
+            kind => self.ask_for_transactions(kind, question).await,
         }
     }
 
-    async fn ask_for_transactions(
-        &mut self,
-        kind: u64,
-        mut client: Client,
-        account: &str,
-        consistency: Option<ReadConsistency>,
-        within: Duration,
-    ) -> Answered {
-        let account = account.to_owned();
-        let account_id = account.clone();
+    async fn ask_for_transactions(&mut self, kind: u64, question: Question) -> Answered {
+        let Question { mut client, account_id, consistency, within } = question;
+        let account = account_id.clone();
         match (kind, self.seen.clone()) {
             (9, _) => {
                 let query = read::GetLatestTransactionRequest { account_id, consistency };
@@ -161,14 +157,8 @@ impl Reader {
     }
 }
 
-async fn ask_for_accounts(
-    kind: u64,
-    mut client: Client,
-    account: &str,
-    consistency: Option<ReadConsistency>,
-    within: Duration,
-) -> Answered {
-    let account_id = account.to_owned();
+async fn ask_for_accounts(kind: u64, question: Question) -> Answered {
+    let Question { mut client, account_id, consistency, within } = question;
     match kind {
         0..4 => {
             let query = read::GetBalanceRequest { account_id, consistency };

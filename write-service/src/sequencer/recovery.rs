@@ -470,9 +470,9 @@ impl Sequencer {
                 stored.extend(reads.outcomes(shard, &ids).await?.1);
             }
         }
-        let mut is_stored: HashMap<(Shard, Position), bool> = HashMap::new();
+        let mut is_stored: HashMap<[u8; 32], bool> = HashMap::new();
         for (shard, link) in unknown.iter().filter_map(|unanswered| unanswered.ends_at) {
-            if let Entry::Vacant(batch) = is_stored.entry((shard, link.position)) {
+            if let Entry::Vacant(batch) = is_stored.entry(link.digest) {
                 let there = reads.log().link_at(shard, link.position).await?;
                 batch.insert(there.is_some_and(|there| there.digest == link.digest));
             }
@@ -487,7 +487,7 @@ impl Sequencer {
         }
         let mut absent = Vec::new();
         for Unanswered { pending, ends_at } in unknown.drain(..) {
-            let is_own = ends_at.is_some_and(|(shard, link)| is_stored[&(shard, link.position)]);
+            let is_own = ends_at.is_some_and(|(_, link)| is_stored[&link.digest]);
             match stored.remove(&pending.request_id()) {
                 Some(outcome) => self.answer_stored(pending, &outcome, !is_own),
                 // Whatever breaks the connection may be this very batch: it is not tried for ever.
