@@ -87,6 +87,22 @@ impl Authority {
         self.sign(name, params)
     }
 
+    /// The settings of a service with a certificate, whose clients may have one, and may do then what `rights` says.
+    #[must_use]
+    pub fn settings(&self, rights: &str) -> Vec<String> {
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        let (server, rights_file) = (self.server(), self.path("rights.json"));
+        write(&rights_file, rights);
+        let flags = [
+            ("--grpc-tls-cert-file", text(server.cert)),
+            ("--grpc-tls-key-file", text(server.key)),
+            ("--grpc-tls-client-ca-file", text(self.ca_file())),
+            ("--grpc-tls-client-certificates", "optional".to_owned()),
+            ("--access-certificates-file", text(rights_file)),
+        ];
+        flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
+    }
+
     fn sign(&self, name: &str, params: CertificateParams) -> Pair {
         let key = KeyPair::generate().expect("make a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("sign a certificate");

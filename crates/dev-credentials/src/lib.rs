@@ -11,4 +11,4 @@ mod certificates;
 mod tokens;
 
 pub use certificates::{Authority, Pair};
-pub use tokens::{AUDIENCE, BadCredential, ISSUER, TokenIssuer, claims, now};
+pub use tokens::{AUDIENCE, BadCredential, ISSUER, TokenIssuer, assert_untold, claims, now};

@@ -213,6 +213,17 @@ impl TokenIssuer {
     }
 }
 
+/// Checks that neither a token nor its signature stands in a text.
+///
+/// # Panics
+/// When one does.
+pub fn assert_untold(text: &str, tokens: &[&str]) {
+    for token in tokens {
+        let signature = token.rsplit('.').next().unwrap_or_default();
+        assert!(!text.contains(token) && !text.contains(signature), "{token}");
+    }
+}
+
 /// Good claims for this subject, with more of them, which win.
 #[must_use]
 pub fn claims(subject: &str, more: &Value) -> Value {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use dev_rubbish::Dice;
 use futures::{StreamExt, stream};
 use prost::Message;
 use proto::write::{ExecuteBatchResponse, ExecuteStreamRequest, ExecuteStreamResponse};
@@ -17,22 +18,6 @@ use crate::{
 const MESSAGES: usize = 400;
 /// Calls under way at once.
 const AT_ONCE: usize = 16;
-
-/// Numbers that are the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(sides).unwrap()).unwrap()
-    }
-
-    fn byte(&mut self) -> u8 {
-        u8::try_from(self.roll(256)).unwrap()
-    }
-}
 
 /// What a client should send to a method.
 fn good(method: &str, dice: &mut Dice) -> Vec<u8> {
@@ -62,26 +47,6 @@ fn good(method: &str, dice: &mut Dice) -> Vec<u8> {
     call.bytes()
 }
 
-/// A good message in which something is wrong.
-fn spoilt(good: Vec<u8>, dice: &mut Dice) -> Vec<u8> {
-    let mut bytes = good;
-    let place = dice.roll(bytes.len());
-    match dice.roll(8) {
-        0 => bytes.truncate(place),
-        1 => bytes[0] ^= 1 << dice.roll(3), // another type on the wire
-        2 => (0..=dice.roll(4)).for_each(|_| {
-            let place = dice.roll(bytes.len());
-            bytes[place] ^= 1 << dice.roll(8);
-        }),
-        3 => bytes[place] = 0xc3, // in a text no UTF-8
-        4 => drop(bytes.splice(place..place, [0xff; 10])), // a number that does not end
-        5 => drop(bytes.splice(place..place, vec![0x0b; 3000])), // groups within groups
-        6 => bytes.rotate_left(place),
-        _ => bytes = (0..dice.roll(80)).map(|_| dice.byte()).collect(),
-    }
-    bytes
-}
-
 /// Why a call was refused, or single commands of it.
 fn refusals(method: &str, answer: Result<Vec<u8>, Refusal>) -> Vec<Refusal> {
     let answer = match answer {
@@ -106,12 +71,12 @@ async fn no_message_whatever_is_in_it_is_answered_as_if_the_service_were_wrong()
     for account in ["a", "b", "good"] {
         good_client.done(open(account)).await;
     }
-    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let mut dice = Dice::default();
     for method in methods() {
         let messages: Vec<_> = (0..MESSAGES)
             .map(|_| {
                 let good = good(&method, &mut dice);
-                spoilt(good, &mut dice)
+                dice.spoilt(good)
             })
             .collect();
         let client = &service.client;

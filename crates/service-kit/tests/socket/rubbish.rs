@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dev_rubbish::Dice;
 use futures::{StreamExt, stream};
 use http::Request;
 use http_body_util::StreamBody;
@@ -134,18 +135,6 @@ async fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
     said
 }
 
-/// Numbers that are the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(sides).unwrap()).unwrap()
-    }
-}
-
 #[tokio::test]
 async fn bytes_that_are_no_http2_are_cut() {
     let mut served = Served::start().await;
@@ -179,7 +168,7 @@ async fn a_client_that_stops_in_the_middle_of_anything_is_let_go() {
 #[tokio::test]
 async fn any_change_to_a_good_call_harms_nobody_else() {
     let mut served = Served::start().await;
-    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let mut dice = Dice::default();
     let whole = good_call();
     for round in 0..1500 {
         let mut bytes = whole.clone();
@@ -188,7 +177,7 @@ async fn any_change_to_a_good_call_harms_nobody_else() {
             match dice.roll(4) {
                 0 => bytes[place] ^= 1 << dice.roll(8),
                 1 => bytes.truncate(place.max(1)),
-                2 => bytes.insert(place, u8::try_from(dice.roll(256)).unwrap()),
+                2 => bytes.insert(place, dice.byte()),
                 _ => _ = bytes.remove(place),
             }
             if bytes.is_empty() {

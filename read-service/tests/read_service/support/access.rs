@@ -1,7 +1,6 @@
 //! A service that asks who calls, and callers of every kind.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use clap::Parser;
 use dev_credentials::{Authority, Pair, TokenIssuer};
@@ -44,19 +43,8 @@ pub(crate) enum Shown {
 
 /// The settings of a service with a certificate, whose clients may have one and whose callers are asked for a credential.
 pub(crate) fn settings(authority: &Authority, issuer: &TokenIssuer) -> Vec<String> {
-    let text = |path: PathBuf| path.to_string_lossy().into_owned();
-    let (server, rights) = (authority.server(), authority.path("rights.json"));
-    std::fs::write(&rights, RIGHTS).unwrap();
-    let flags = [
-        ("--metrics-addr", "127.0.0.1:0".to_owned()),
-        ("--grpc-tls-cert-file", text(server.cert)),
-        ("--grpc-tls-key-file", text(server.key)),
-        ("--grpc-tls-client-ca-file", text(authority.ca_file())),
-        ("--grpc-tls-client-certificates", "optional".to_owned()),
-        ("--access-certificates-file", text(rights)),
-    ];
-    let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
-    flags.chain(issuer.settings()).collect()
+    let metrics = ["--metrics-addr", "127.0.0.1:0"].map(str::to_owned);
+    metrics.into_iter().chain(authority.settings(RIGHTS)).chain(issuer.settings()).collect()
 }
 
 impl Guarded {

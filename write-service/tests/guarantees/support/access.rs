@@ -1,6 +1,6 @@
 //! A service that asks who calls, and callers of every kind.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use clap::Parser;
 use dev_credentials::{Authority, Pair, TokenIssuer};
@@ -55,19 +55,7 @@ pub(crate) enum Shown {
 
 /// The settings of a service with a certificate, whose clients may have one and whose callers are asked for a credential.
 pub(crate) fn settings(authority: &Authority, issuer: &TokenIssuer) -> Vec<String> {
-    let text = |path: PathBuf| path.to_string_lossy().into_owned();
-    let server = authority.server();
-    let rights = authority.path("rights.json");
-    std::fs::write(&rights, RIGHTS).unwrap();
-    let flags = [
-        ("--grpc-tls-cert-file", text(server.cert)),
-        ("--grpc-tls-key-file", text(server.key)),
-        ("--grpc-tls-client-ca-file", text(authority.ca_file())),
-        ("--grpc-tls-client-certificates", "optional".to_owned()),
-        ("--access-certificates-file", text(rights)),
-    ];
-    let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
-    flags.chain(issuer.settings()).collect()
+    authority.settings(RIGHTS).into_iter().chain(issuer.settings()).collect()
 }
 
 impl Guarded {
