@@ -35,10 +35,9 @@ impl Checker {
         }
     }
 
+    /// An empty one is malformed, as it is to the write-service.
     pub(super) fn account_id(&mut self, id: &str) -> Option<AccountId> {
-        let field = "account_id";
-        self.required(field, id)?;
-        self.checked(field, InvalidReason::AccountIdMalformed, AccountId::new(id))
+        self.checked("account_id", InvalidReason::AccountIdMalformed, AccountId::new(id))
     }
 
     pub(super) fn account_ids(&mut self, ids: &[String]) -> Option<Vec<AccountId>> {
@@ -187,7 +186,7 @@ mod tests {
         checker.page_size(-1);
         checker.consistency(Some(&token));
         let all = [
-            ("account_id".to_owned(), InvalidReason::FieldRequired),
+            ("account_id".to_owned(), InvalidReason::AccountIdMalformed),
             ("page_size".to_owned(), InvalidReason::PageSizeInvalid),
             (TOKEN_FIELD.to_owned(), InvalidReason::TokenMalformed),
         ];
