@@ -1,12 +1,16 @@
 //! Bad weather: what a call gets when it is late, when there is too much of it, and when the database is not as it should be.
 
 use std::{
+    ops::RangeInclusive,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use dev_servers::Postgres;
-use futures::stream;
+use futures::{
+    StreamExt,
+    stream::{self, FuturesUnordered},
+};
 use prost::Message;
 use tokio::sync::oneshot;
 use tonic::Code;
@@ -72,23 +76,14 @@ async fn more_than_may_wait_is_refused_wherever_it_would_wait() {
     let service = log.service_with(&settings).await;
     let admin = log.admin().await;
     service.done(open("a")).await;
-    let check_all = |answers: Vec<Answer>, accepted: &[usize]| {
-        let (fine, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
-        assert!(accepted.contains(&fine.len()), "{} were accepted", fine.len());
-        for refusal in refused {
-            check(&refusal.unwrap_err(), Code::ResourceExhausted, "OVERLOADED", "false");
-        }
-    };
     // Behind an append that does not end: five wait, and one is under way if it was begun before they came.
     let held = admin.hold_appends().await;
     let release = async {
         admin.until_appends_wait(1).await;
-        assert_eq!(service.refused(deposit("a", 0)).await.reason, "AMOUNT_NOT_POSITIVE"); // all others have arrived
         drop(held);
     };
-    let (answers, ()) =
-        tokio::join!(every_one(&service.client, (0..50).map(|_| deposit("a", 1))), release);
-    check_all(answers, &[5, 6]);
+    let deposits = (0..50).map(|_| deposit("a", 1)).collect();
+    refused_before(&service, deposits, 5..=6, release).await;
     // Behind a load that does not end, and behind a twin.
     let openings = (0..25).map(|number| open(&format!("cold-{number}")));
     let twins = vec![open("twin"); 25];
@@ -97,12 +92,36 @@ async fn more_than_may_wait_is_refused_wherever_it_would_wait() {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE starts_with(application_name, 'counterfoil-load/')
                    AND datname = current_database() AND wait_event_type = 'Lock'";
         until("a load waits", async || admin.number(sql).await == 1).await;
-        assert_eq!(service.refused(deposit("a", 0)).await.reason, "AMOUNT_NOT_POSITIVE");
         admin.run("ROLLBACK").await;
     };
-    let (answers, ()) =
-        tokio::join!(every_one(&service.client, twins.into_iter().chain(openings)), release);
-    check_all(answers, &[5]);
+    let calls = twins.into_iter().chain(openings).collect();
+    refused_before(&service, calls, 5..=5, release).await;
+}
+
+/// Sends all of them at once. So many of them are accepted; the others are refused before `release`, and so without waiting for the log.
+async fn refused_before(
+    service: &Service,
+    calls: Vec<Call>,
+    accepted: RangeInclusive<usize>,
+    release: impl Future<Output = ()>,
+) {
+    let refused_least = calls.len() - accepted.end();
+    let overloaded = |refusal: &Refusal| {
+        check(refusal, Code::ResourceExhausted, "OVERLOADED", "false");
+    };
+    let mut answers: FuturesUnordered<_> =
+        calls.into_iter().map(|call| service.send(call)).collect();
+    for _ in 0..refused_least {
+        let answer = within("a refusal", answers.next()).await.unwrap();
+        overloaded(&answer.unwrap_err());
+    }
+    release.await;
+    let mut fine = 0;
+    while let Some(answer) = within("an answer", answers.next()).await {
+        fine += usize::from(answer.is_ok());
+        answer.err().iter().for_each(overloaded);
+    }
+    assert!(accepted.contains(&fine), "{fine} were accepted");
 }
 
 #[tokio::test]
