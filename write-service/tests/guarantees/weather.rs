@@ -252,6 +252,33 @@ async fn a_log_that_a_crash_would_empty_is_not_written() {
 }
 
 #[tokio::test]
+async fn a_session_whose_commits_do_not_wait_for_the_disk_is_not_written_through() {
+    let log = Log::create(1).await;
+    let proxy = Proxy::start(&log.url).await;
+    let service = Service::start(&proxy.url, &[]).await;
+    service.done(open("a")).await;
+    proxy.weaken_commits(true);
+    assert!(log.admin().await.cut("counterfoil-").await >= 3);
+    service.until_serving(false).await;
+    let started = Service::start(&proxy.url, &[]).await;
+    for unsafe_one in [&service, &started] {
+        // Until it has connected anew it knows only that it cannot.
+        until("it says why", async || {
+            unsafe_one.refused(deposit("a", 1)).await.reason != "LEDGER_UNAVAILABLE"
+        })
+        .await;
+        let refusal = unsafe_one.refused(deposit("a", 1)).await;
+        check(&refusal, Code::Unavailable, "LEDGER_UNSAFE", "false");
+        assert!(refusal.message.contains("synchronous_commit is off"), "{refusal:?}");
+        unsafe_one.until_serving(false).await;
+    }
+    assert_eq!(log.judge().await.balance("a"), 0);
+    proxy.weaken_commits(false);
+    service.until_serving(true).await;
+    assert_eq!(service.done(deposit("a", 1)).await.balance(), 1);
+}
+
+#[tokio::test]
 async fn a_database_that_forgets_is_not_written() {
     let server = Postgres::start_private().await.unwrap();
     let log = Log::create_at(server.create_database().await.unwrap(), 1).await;

@@ -48,6 +48,8 @@ struct Shared {
     fault: Mutex<Option<Fault>>,
     reached: AtomicUsize,
     closed: AtomicBool,
+    /// Whether appending sessions are told not to wait for the disk.
+    weakening: AtomicBool,
     /// Whether what is read on the side is kept back.
     keeping: watch::Sender<bool>,
     kept: AtomicUsize,
@@ -65,6 +67,7 @@ impl Proxy {
             fault: Mutex::default(),
             reached: AtomicUsize::default(),
             closed: AtomicBool::default(),
+            weakening: AtomicBool::default(),
             keeping: watch::Sender::default(),
             kept: AtomicUsize::default(),
         });
@@ -98,6 +101,11 @@ impl Proxy {
     /// Gives what was kept.
     pub(crate) fn give_reads(&self) {
         self.shared.keeping.send_replace(false);
+    }
+
+    /// Whether what new connections ask of commits is changed on the way, as by a pooler with settings of its own.
+    pub(crate) fn weaken_commits(&self, weaken: bool) {
+        self.shared.weakening.store(weaken, Ordering::Release);
     }
 
     /// Whether new connections are refused. Those that are open stay.
@@ -149,7 +157,10 @@ async fn pass_requests(
     shared: &Shared,
     lost: &Lost,
 ) -> io::Result<()> {
-    let startup = read_message(&mut client, 0).await?;
+    let mut startup = read_message(&mut client, 0).await?;
+    if shared.weakening.load(Ordering::Acquire) {
+        weaken(&mut startup);
+    }
     let appends = contains(&startup, b"counterfoil-append/");
     lost.reads.store(contains(&startup, b"counterfoil-load/"), Ordering::Release);
     server.write_all(&startup).await?;
@@ -235,6 +246,14 @@ fn whole_answers(mut bytes: &[u8]) -> usize {
         bytes = rest;
     }
     answers
+}
+
+/// Turns `synchronous_commit` off, in a word that is as long as `on`, so that the message stays whole.
+fn weaken(startup: &mut [u8]) {
+    let asked = b"synchronous_commit=on";
+    if let Some(place) = startup.windows(asked.len()).position(|bytes| bytes == asked) {
+        startup[place..place + asked.len()].copy_from_slice(b"synchronous_commit=no");
+    }
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
