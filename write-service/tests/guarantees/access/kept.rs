@@ -1,8 +1,10 @@
-//! What is kept of who called: his name with each event, and no credential anywhere.
+//! What is kept of who called and what was asked: his name with each event, no credential anywhere, and nothing without end.
 
 use std::process::Stdio;
 
 use dev_credentials::{Authority, TokenIssuer, assert_untold, claims, now};
+use dev_servers::Postgres;
+use event_store::connect::{Purpose, connect};
 use proto::write::{BatchMode, write_service_client::WriteServiceClient};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
@@ -13,6 +15,8 @@ use crate::support::{
     access::{Guarded, Shown, settings},
     *,
 };
+
+const PASSWORD: &str = "correct-horse-battery";
 
 /// The actors of every event, by position.
 async fn actors(log: &Log) -> Vec<Option<String>> {
@@ -70,9 +74,24 @@ async fn a_stream_ends_with_the_credential_of_its_caller() {
     assert_eq!(client.refused(deposit("a", 1)).await.reason, "TOKEN_INVALID");
 }
 
+/// A database to which nobody connects without the password.
+async fn database_with_password(server: &Postgres) -> String {
+    let url = server.create_database().await.unwrap();
+    let admin = Admin::connect(&url).await;
+    admin.run(&format!("ALTER ROLE counterfoil PASSWORD '{PASSWORD}'")).await;
+    let rules = admin.texts("SELECT current_setting('hba_file')").await.pop().flatten().unwrap();
+    let rule = "SELECT 'host all all 127.0.0.1/32 scram-sha-256'";
+    admin.run(&format!("COPY ({rule}) TO '{rules}'")).await;
+    admin.run("SELECT pg_reload_conf()").await;
+    let refused = async || connect(&url, "test", Purpose::Migrate).await.is_err();
+    until("nobody connects without it", refused).await;
+    url.replacen("counterfoil@", &format!("counterfoil:{PASSWORD}@"), 1)
+}
+
 #[tokio::test]
 async fn no_credential_stands_in_the_log_of_the_process() {
-    let log = Log::create(1).await;
+    let server = Postgres::start_private().await.unwrap();
+    let log = Log::create_at(database_with_password(&server).await, 1).await;
     let (authority, issuer) = (Authority::new(), TokenIssuer::new());
     let addr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut process = tokio::process::Command::new(env!("CARGO_BIN_EXE_write-service"))
@@ -103,15 +122,27 @@ async fn no_credential_stands_in_the_log_of_the_process() {
         client.send(open(&format!("a{}", Uuid::now_v7()))).await.is_ok()
     })
     .await;
+    // Whatever is refused, and however much of it there is.
+    let long = "x".repeat(100_000);
+    client.refused(deposit(&long, 1)).await;
+    client.refused(transfer("a", &long, 1)).await;
+    client.refused(open_for("b", &long)).await;
+    client.refused(deposit("a", 1).with_id_text(&long)).await;
+    client.refused(deposit("a", 1).referring_to(&long)).await;
+    client.refused(deposit("a", 1).in_currency(&long)).await;
     for bad in [&*expired, &*forged, "hunter2.hunter2.hunter2", "hunter2"] {
         let client = service.client(&Shown::Header(format!("Bearer {bad}"))).await;
         client.refused(deposit("a", 1)).await;
     }
+    // What cannot be done is told, with the place that it was to be done at.
+    server.kill().await.unwrap();
+    client.refused(deposit("a", 1)).await;
     process.kill().await.unwrap();
     let text = reading.join_next().await.unwrap().unwrap();
     assert!(text.contains("TOKEN_INVALID"), "it tells what happened: {text}");
     assert_untold(&text, &[&good, &expired, &forged]);
     assert!(!text.contains("hunter2") && !text.contains("PRIVATE KEY"));
+    assert!(!text.contains(PASSWORD), "the login of Postgres");
     let longest = text.lines().map(str::len).max().unwrap();
     assert!(longest < 4_000, "{longest}");
 }
