@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     Error,
     chain::LogIdentity,
-    connect::{ANSWER_PATIENCE, Purpose, answer_in_time, connect},
+    connect::{Purpose, answer_in_time, connect},
     decode::identity_of,
 };
 
@@ -43,8 +43,7 @@ pub async fn migrate(database_url: &str, shards: Option<ShardCount>) -> Result<L
     let standing = Standing::ask(client).await?;
     standing.may_read()?;
     // Usually there is nothing to do, and then nobody has to wait for anybody.
-    let found = tokio::time::timeout(ANSWER_PATIENCE, up_to_date(client)).await;
-    if let Some(identity) = found.unwrap_or(Err(Error::Silent("look at the schema")))? {
+    if let Some(identity) = up_to_date(client).await? {
         return check_shards(identity, shards);
     }
     standing.may_change()?;
@@ -176,39 +175,28 @@ impl Standing {
 /// The log, if it is there with everything this program knows of.
 async fn up_to_date(client: &Client) -> Result<Option<LogIdentity>, Error> {
     let exists = "SELECT to_regclass('counterfoil.migrations') IS NOT NULL";
-    if !client
-        .query_one(exists, &[])
-        .await
-        .map_err(|cause| Error::of("look for the schema", cause))?
-        .get::<_, bool>(0)
-    {
+    let exists = client.query_one(exists, &[]);
+    if !answer_in_time("look for the migrations", exists).await?.get::<_, bool>(0) {
         return Ok(None);
     }
     let applied = "SELECT name, checksum FROM counterfoil.migrations ORDER BY name";
-    let applied = client
-        .query(applied, &[])
-        .await
-        .map_err(|cause| Error::of("read which migrations were applied", cause))?;
+    let applied = client.query(applied, &[]);
+    let applied = answer_in_time("read which migrations were applied", applied).await?;
     let same = applied.len() == MIGRATIONS.len()
         && applied.iter().zip(MIGRATIONS).all(|(row, (name, sql))| {
             row.get::<_, &str>(0) == name
                 && row.get::<_, &[u8]>(1) == Sha256::digest(sql.as_bytes()).as_slice()
         });
-    if !same
-        || !client
-            .query_one(ROLES_COMPLETE, &[])
-            .await
-            .map_err(|cause| Error::of("look for the roles", cause))?
-            .get::<_, bool>(0)
-    {
+    if !same {
         return Ok(None);
     }
-    let identity = client.query_opt(include_str!("../sql/identity.sql"), &[]).await;
-    identity
-        .map_err(|cause| Error::of("read which log this is", cause))?
-        .as_ref()
-        .map(identity_of)
-        .transpose()
+    let roles = client.query_one(ROLES_COMPLETE, &[]);
+    if !answer_in_time("look for the roles", roles).await?.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    let identity = client.query_opt(include_str!("../sql/identity.sql"), &[]);
+    let identity = answer_in_time("read which log this is", identity).await?;
+    identity.as_ref().map(identity_of).transpose()
 }
 
 fn check_shards(identity: LogIdentity, asked: Option<ShardCount>) -> Result<LogIdentity, Error> {
