@@ -1,5 +1,7 @@
 //! The rows of the matrix.
 
+use std::path::PathBuf;
+
 use super::fault::Fault;
 use crate::preload::Library;
 
@@ -209,6 +211,14 @@ impl Row {
                 Some("clocks and disks can be made wrong on Linux only")
             }
             Plan::OneByOne(_) | Plan::Together(_) | Plan::DamagedLog(_) => None,
+        }
+    }
+
+    /// Where the older binaries are that it runs, if it runs any.
+    pub(super) fn older_binaries(&self) -> Option<PathBuf> {
+        match self.plan {
+            Plan::OneByOne([Fault::Upgrade]) => super::harm::old_binaries(),
+            _ => None,
         }
     }
 

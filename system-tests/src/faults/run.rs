@@ -58,6 +58,20 @@ pub struct Order {
     pub length: Duration,
 }
 
+impl Order {
+    fn command(&self) -> String {
+        let Self { row, seed, length } = self;
+        let older = row.older_binaries();
+        let older = older.map(|folder| format!("COUNTERFOIL_OLD_BINARIES={} ", folder.display()));
+        format!(
+            "{}make faults ROWS={} SEED={seed} SEEDS=1 SECONDS={}",
+            older.unwrap_or_default(),
+            row.number,
+            length.as_secs()
+        )
+    }
+}
+
 /// What came of a run.
 #[derive(Debug)]
 pub struct Ran {
@@ -119,15 +133,10 @@ impl Ran {
         )
     }
 
-    /// The command that does the same again.
+    /// The command that does the same again, with everything built as it was for this run.
     #[must_use]
     pub fn again(&self) -> String {
-        let Order { row, seed, length } = self.order;
-        format!(
-            "cargo run -p system-tests --bin faults -- --row {} --seed {seed} --seconds {}",
-            row.number,
-            length.as_secs()
-        )
+        self.order.command()
     }
 
     /// Where the processes have written their logs.
