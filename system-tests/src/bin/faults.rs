@@ -7,7 +7,8 @@ use clap::Parser;
 use system_tests::faults::{Order, Ran, Report, Row, run};
 use tokio::task::JoinSet;
 
-/// Does faults to the whole system under load, and judges it. Ends with 1 if a promise was broken or a fault had no effect.
+/// Does faults to the whole system under load, and judges it. Ends with 1 if a promise was broken, a fault had no effect, or a row
+/// that was named was not run.
 #[derive(Debug, Parser)]
 #[command(name = "faults")]
 struct Arguments {
@@ -45,6 +46,10 @@ struct Arguments {
 }
 
 impl Arguments {
+    fn names_rows(&self) -> bool {
+        self.row.is_some() || !self.rows.is_empty()
+    }
+
     fn chosen(&self) -> Result<Vec<Row>, String> {
         let numbers = match (self.row, self.rows.is_empty()) {
             (Some(row), _) => vec![row],
@@ -98,7 +103,8 @@ async fn main() -> ExitCode {
     {
         return failed(&format!("{}: {error}", file.display()));
     }
-    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let named = if arguments.names_rows() { rows } else { Vec::new() };
+    if report.is_good(&named) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn tell(ran: &Ran) {

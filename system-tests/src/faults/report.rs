@@ -114,9 +114,10 @@ impl Report {
         seeds.and_then(|seeds| seeds.get(&order.seed)) == Some(&order.length.as_secs())
     }
 
-    /// Whether nothing was wrong, every fault had an effect, and every promise was judged, but for runs that only damage the log.
+    /// Whether nothing was wrong, every fault had an effect, every promise was judged, but for runs that only damage the log, and
+    /// every row was run that was asked for by its number.
     #[must_use]
-    pub fn is_good(&self) -> bool {
+    pub fn is_good(&self, named: &[Row]) -> bool {
         let is_judged =
             |oracle: &Oracle| self.verdicts.get(oracle).is_some_and(|verdict| verdict.judged > 0);
         let only_damage = self
@@ -124,6 +125,7 @@ impl Report {
             .keys()
             .all(|row| Row::numbered(*row).is_some_and(|row| row.damages_the_log()));
         self.findings.is_empty()
+            && named.iter().all(|row| self.runs.contains_key(&row.number))
             && self.counts.values().all(|count| count.reached > 0)
             && (only_damage || Oracle::ALL.iter().all(is_judged))
     }
@@ -242,6 +244,18 @@ mod tests {
         assert_eq!(spread(&mut (1..=200).rev()), "100.00 s, 198.00 s, 200.00 s");
         assert_eq!(spread(&mut (200..=200)), "200.00 s, 200.00 s, 200.00 s");
         assert_eq!(spread(&mut std::iter::empty()), "");
+    }
+
+    #[test]
+    fn a_row_that_was_asked_for_by_its_number_has_to_be_run() {
+        let mut report = Report::default();
+        for oracle in Oracle::ALL {
+            report.verdicts.insert(oracle, Verdict { judged: 1, ..Verdict::default() });
+        }
+        let rows = Row::all();
+        report.runs.entry(rows[0].number).or_default().insert(1, 3);
+        assert!(report.is_good(&[]) && report.is_good(&rows[..1]));
+        assert!(!report.is_good(&rows[..2]));
     }
 
     #[test]
