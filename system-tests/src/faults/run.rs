@@ -232,6 +232,7 @@ async fn begin(order: Order, dice: &Dice) -> (Stage, Traffic, Option<tempfile::T
     let first_link = usize::try_from(order.seed % 64).unwrap_or_default();
     let fsync = if order.seed.is_multiple_of(3) { "always" } else { "everysec" };
     let stage = Stage::new(system, history, clients, (hold, first_link, fsync));
+    stage.set_fsync().await;
     (stage, traffic, folder)
 }
 

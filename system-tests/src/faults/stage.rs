@@ -143,6 +143,14 @@ impl Stage {
         on_redis(&self.redis.url(), command).await
     }
 
+    /// Lets Redis write what it is given when this run says. Whether it does.
+    pub(crate) async fn set_fsync(&self) -> bool {
+        let set = ["CONFIG", "SET", "appendfsync", self.fsync];
+        let _: Result<String, _> = self.on_redis(&set).await; // what it says of itself counts
+        let told = self.on_redis::<Vec<String>>(&["CONFIG", "GET", "appendfsync"]).await;
+        told.is_ok_and(|told| told.get(1).is_some_and(|told| told == self.fsync))
+    }
+
     /// Waits until the system works again, and writes down how long that took since now. Whether it does.
     pub(crate) async fn recover(&self, fault: &'static str) -> bool {
         let begun = Instant::now();

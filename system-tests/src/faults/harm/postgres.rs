@@ -8,18 +8,20 @@ use tokio::{
 };
 use tokio_postgres::SimpleQueryMessage;
 
-use super::Stage;
+use super::{Stage, services::stands_still};
 use crate::{dice::Dice, system::as_superuser};
 
 /// How long a Postgres that was told to stop may go on.
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Reached: the kernel says that it stands still.
 pub(super) async fn pause(stage: &Stage, hold: Duration) -> bool {
     let _turn = stage.postgres_turn.lock().await;
     let paused = stage.postgres.pause().is_ok();
     sleep(hold).await;
-    stage.postgres.resume().is_ok() && paused
+    let stood_still = stage.postgres.pid().is_some_and(stands_still);
+    stage.postgres.resume().is_ok() && paused && stood_still
 }
 
 /// Reached: another process serves afterwards.

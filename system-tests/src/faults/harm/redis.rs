@@ -8,7 +8,7 @@ use std::{
 use dev_servers::Redis;
 use tokio::time::sleep;
 
-use super::Stage;
+use super::{Stage, services::stands_still};
 use crate::{
     dice::Dice,
     system::{host, on_redis},
@@ -21,17 +21,20 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a Redis of a run takes to copy another.
 const FOLLOWS_WITHIN: Duration = Duration::from_secs(10);
 
+/// Reached: the kernel says that it stands still.
 pub(super) async fn pause(stage: &Stage, hold: Duration) -> bool {
     let _turn = stage.redis_turn.lock().await;
     let paused = stage.redis.pause().is_ok();
     sleep(hold).await;
-    stage.redis.resume().is_ok() && paused
+    let stood_still = stage.redis.pid().is_some_and(stands_still);
+    stage.redis.resume().is_ok() && paused && stood_still
 }
 
-/// Reached: it ran.
+/// Reached: it ran, and wrote what it was given when it was to.
 pub(super) async fn kill(stage: &Stage, down: Duration) -> bool {
     let _turn = stage.redis_turn.lock().await;
-    kill_and_start(stage, down).await
+    let writes_as_asked = stage.set_fsync().await;
+    kill_and_start(stage, down).await && writes_as_asked
 }
 
 async fn kill_and_start(stage: &Stage, down: Duration) -> bool {
@@ -41,7 +44,7 @@ async fn kill_and_start(stage: &Stage, down: Duration) -> bool {
     if let Err(error) = stage.redis.restart().await {
         stage.tally.accident(format!("Redis does not start again: {error}"));
     }
-    let _: Result<String, _> = stage.on_redis(&["CONFIG", "SET", "appendfsync", stage.fsync]).await;
+    stage.set_fsync().await;
     ran && killed
 }
 

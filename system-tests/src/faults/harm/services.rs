@@ -55,7 +55,8 @@ pub(super) async fn pause(process: &Mutex<Process>, hold: Duration) -> bool {
     stood_still
 }
 
-fn stands_still(pid: u32) -> bool {
+/// Whether the kernel says so.
+pub(super) fn stands_still(pid: u32) -> bool {
     // The state is behind the name, which is in brackets and may hold anything.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
