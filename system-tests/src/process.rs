@@ -166,6 +166,12 @@ impl Process {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Whether it has panicked, in any of its lives.
+    #[must_use]
+    pub fn has_panicked(&self) -> bool {
+        self.log_text().contains("panicked at")
+    }
+
     /// Where its log is, for a message.
     #[must_use]
     pub fn log(&self) -> String {

@@ -292,6 +292,11 @@ impl System {
         addr
     }
 
+    /// Every process.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.writers.iter().chain(&self.projectors).chain(&self.readers)
+    }
+
     /// Where its services are.
     #[must_use]
     pub fn clients(&self) -> Clients {

@@ -12,7 +12,7 @@ use crate::{
     log,
     model::Replay,
     oracles::{Evidence, judge_when_converged},
-    process::until,
+    process::{Process, until},
     traffic::Traffic,
 };
 
@@ -40,7 +40,7 @@ impl Witnesses {
     /// Lets them finish, waits until the read model has everything, and judges it all.
     ///
     /// # Panics
-    /// When a promise was broken, or so little happened that nothing was tested.
+    /// When a promise was broken, a process has panicked, or so little happened that nothing was tested.
     pub async fn judge(self, system: &System) {
         self.traffic.settle(SETTLES_WITHIN).await;
         the_read_model_matches(system).await;
@@ -71,6 +71,9 @@ impl Witnesses {
             })
             .collect();
         assert!(findings.is_empty(), "{}", findings.join("\n"));
+        let panicked = system.processes().filter(|process| process.has_panicked());
+        let logs: Vec<String> = panicked.map(Process::log).collect();
+        assert!(logs.is_empty(), "panicked; their logs: {logs:?}");
         assert!(applied > 50, "only {applied} commands were applied: nothing was tested");
     }
 }

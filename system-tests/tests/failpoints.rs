@@ -22,6 +22,9 @@ const REACHED_AGAIN_WITHIN: Duration = Duration::from_secs(2);
 /// A process that has started passes what it passes by itself within this; then more is brought about, each time for so long.
 const DISTURBED_EVERY: Duration = Duration::from_secs(3);
 
+/// A process that does not survive a pause or a failure has ended by then.
+const HARMED_WITHIN: Duration = Duration::from_millis(500);
+
 /// What a process does when it reaches the point.
 const ACTIONS: [&str; 3] = ["abort", "fail", "pause 400"];
 
@@ -173,7 +176,11 @@ async fn inject_at(
         process.set(PLAN, "");
         process.restart();
     } else if is_reached {
-        sleep(Duration::from_millis(500)).await;
+        sleep(HARMED_WITHIN).await;
+        assert!(process.is_running(), "it has ended at {fault}, its log: {}", process.log());
+        if *is_writer {
+            system.until_writer_ready(number).await;
+        }
     }
     is_reached
 }

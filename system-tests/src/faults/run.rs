@@ -175,7 +175,7 @@ async fn run_under_faults(order: Order) -> Ran {
     let footprints = shrunk(&stage, &before, at_most(SHRINKS_WITHIN)).await;
     for (name, process) in stage.processes() {
         let process = process.lock().await;
-        if process.log_text().contains("panicked at") {
+        if process.has_panicked() {
             stage.tally.accident(format!("{name} panicked; its log: {}", process.log()));
         }
     }

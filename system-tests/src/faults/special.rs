@@ -85,9 +85,10 @@ pub(super) async fn run(order: Order, damage: Damage) -> Ran {
         Damage::Unreadable => unreadable(&system, &mut special).await,
         Damage::Edited => edited(&system, dice, &mut special).await,
     }
-    for process in system.writers.iter().chain(&system.projectors).chain(&system.readers) {
-        let panicked = process.log_text().contains("panicked at");
-        special.judge(!panicked, || format!("a process panicked; its log: {}", process.log()));
+    for process in system.processes() {
+        special.judge(!process.has_panicked(), || {
+            format!("a process panicked; its log: {}", process.log())
+        });
     }
     let (calls, reads) = history.take();
     Ran {
