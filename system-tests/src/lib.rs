@@ -20,6 +20,7 @@ mod callers;
 mod dice;
 pub mod faults;
 mod history;
+pub mod http2;
 mod log;
 mod model;
 mod oracles;

@@ -1,6 +1,9 @@
 //! Whatever bytes a client sends, well-behaved ones are served beside it, and nothing of it is kept when it is gone.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +21,7 @@ use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use service_kit::server::GrpcLimits;
-use service_kit::transport_errors::Side;
+use service_kit::transport_errors::{Side, UNCLASSIFIED};
 
 use crate::raw::{Answer, CHECK, Client, Running, frame};
 
@@ -33,6 +36,9 @@ const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+
+/// Connections with a changed call on each.
+const OPEN_AT_ONCE: usize = 20;
 
 /// Within this everything here is over that ends at all.
 const SOON: Duration = Duration::from_secs(20);
@@ -167,9 +173,12 @@ async fn a_client_that_stops_in_the_middle_of_anything_is_let_go() {
 
 #[tokio::test]
 async fn any_change_to_a_good_call_harms_nobody_else() {
+    let log = Log::default();
+    let _logged = tracing::subscriber::set_default(log.subscriber());
     let mut served = Served::start().await;
     let mut dice = Dice::default();
     let whole = good_call();
+    let mut open = VecDeque::new();
     for round in 0..1500 {
         let mut bytes = whole.clone();
         for _ in 0..=dice.roll(4) {
@@ -184,12 +193,45 @@ async fn any_change_to_a_good_call_harms_nobody_else() {
                 bytes.push(0);
             }
         }
-        drop(served.sent(&bytes).await);
+        // Each is open while the next ones are sent, long enough to be answered.
+        open.push_back(served.sent(&bytes).await);
+        if open.len() > OPEN_AT_ONCE {
+            open.pop_front();
+        }
         if round % 100 == 0 {
             served.is_served().await;
         }
     }
+    drop(open);
     served.stop().await;
+    let text = log.text();
+    assert!(text.contains("serving gRPC") && !text.contains(UNCLASSIFIED), "{text}");
+}
+
+/// What a server in this thread logs.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + 'static {
+        let lines = self.clone();
+        tracing_subscriber::fmt().with_writer(move || lines.clone()).finish()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test]
