@@ -18,7 +18,7 @@ use std::{
 
 use tokio::{task::JoinSet, time::sleep};
 
-pub(crate) use flood::flood;
+pub(crate) use flood::{Idlers, flood};
 pub(crate) use mix::own_owner;
 pub(crate) use sender::Sender;
 

@@ -175,7 +175,7 @@ const ROWS: [(u32, &str, Plan); 22] = [
     (16, "retries: duplicate, delayed, hedged; cancels", Plan::OneByOne(&[F::Retries])),
     (17, "an event that cannot be decoded", Plan::DamagedLog(Damage::Unreadable)),
     (18, "an older backup of the log, rows edited or deleted", Plan::DamagedLog(Damage::Edited)),
-    (19, "ten times the capacity", Plan::OneByOne(&[F::Overload])),
+    (19, "five times as many commands as may wait, slow clients", Plan::OneByOne(&[F::Overload])),
     (20, "rolling upgrade", Plan::OneByOne(&[F::Upgrade])),
     (21, "two writers: paused, cold, the same ids", Plan::OneByOne(&[F::RaceWriters])),
     (22, "everything at once", Plan::Together(EVERYTHING)),

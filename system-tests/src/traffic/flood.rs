@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
+    io::AsyncWriteExt,
     net::TcpStream,
     task::JoinSet,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
 use crate::{
     dice::Dice,
     history::{Answer, Call, Ending, History, Work},
+    http2,
     system::Clients,
 };
 
@@ -25,6 +27,9 @@ const CALLERS: u64 = 100;
 const COMMANDS: u64 = 1000;
 /// Connections to every service over which nothing is ever sent.
 const SILENT: usize = 150;
+/// Connections to every service over which half a call comes byte by byte, and never the rest.
+const SLOW: usize = 10;
+const BYTE_EVERY: Duration = Duration::from_millis(10);
 const CONNECTS_WITHIN: Duration = Duration::from_secs(2);
 /// How long one of them waits for a batch, and in the end for an outcome that he does not know.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -38,7 +43,6 @@ pub(crate) async fn flood(
     dice: &Dice,
     length: Duration,
 ) -> usize {
-    let _silent = silent_connections(clients).await;
     let until = Instant::now() + length;
     let mut callers = JoinSet::new();
     for number in FIRST_NUMBER..FIRST_NUMBER + CALLERS {
@@ -72,14 +76,38 @@ fn is_overload(answer: &Answer) -> bool {
     matches!(answer, Answer::NotApplied { code, .. } if code == "ResourceExhausted")
 }
 
-async fn silent_connections(clients: &Clients) -> Vec<TcpStream> {
-    let mut all = Vec::new();
-    for addr in clients.addrs() {
-        for _ in 0..SILENT {
-            if let Ok(Ok(stream)) = timeout(CONNECTS_WITHIN, TcpStream::connect(addr)).await {
-                all.push(stream);
+/// Connections on which too little comes, as long as they are kept.
+#[derive(Debug)]
+pub(crate) struct Idlers {
+    _silent: Vec<TcpStream>,
+    _slow: JoinSet<()>,
+}
+
+impl Idlers {
+    pub(crate) async fn connect(clients: &Clients) -> Self {
+        let (mut silent, mut slow) = (Vec::new(), JoinSet::new());
+        for addr in clients.addrs() {
+            for number in 0..SILENT + SLOW {
+                let connecting = timeout(CONNECTS_WITHIN, TcpStream::connect(addr)).await;
+                let Ok(Ok(stream)) = connecting else { continue };
+                match number < SILENT {
+                    true => silent.push(stream),
+                    false => _ = slow.spawn(trickle_half_a_call(stream)),
+                }
             }
         }
+        Self { _silent: silent, _slow: slow }
     }
-    all
+}
+
+/// Of a call that every service takes, from anybody.
+async fn trickle_half_a_call(mut stream: TcpStream) {
+    let (whole, message) = http2::call("/grpc.health.v1.Health/Check", &[0; 100]);
+    for byte in &whole[..message + 50] {
+        if stream.write_all(&[*byte]).await.is_err() {
+            return; // it was sent away
+        }
+        sleep(BYTE_EVERY).await;
+    }
+    std::future::pending().await
 }

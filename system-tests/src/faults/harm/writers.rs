@@ -8,7 +8,10 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use super::{Stage, services};
-use crate::{dice::Dice, traffic::flood};
+use crate::{
+    dice::Dice,
+    traffic::{Idlers, flood},
+};
 
 /// How long the usual clients are looked at alone, and what has to be done of a flood beside that.
 const CALM: Duration = Duration::from_secs(1);
@@ -44,10 +47,12 @@ pub(super) async fn race(stage: &Stage, dice: &mut Dice, hold: Duration) -> bool
     paused && killed && stage.mischief.hedged.load(Ordering::Relaxed) > before
 }
 
-/// Many callers send much more than can be done, beside connections that say nothing. Four fifths at
+/// Many callers send much more than can be done, beside connections that say nothing or not all. Four fifths at
 /// least have to be done of what was done when the usual clients were alone. Reached: some of it was refused for that.
 pub(super) async fn overload(stage: &Stage, dice: &Dice, hold: Duration) -> bool {
+    // Less than can be done: whoever refuses and those who are refused share the CPU here, so what is best is no measure.
     let alone = applied_per_second(stage, sleep(CALM)).await.0;
+    let _idlers = Idlers::connect(&stage.clients).await;
     let flooded = flood(&stage.clients, &stage.history, dice, hold);
     let (rate, refused) = applied_per_second(stage, flooded).await;
     if rate * 100 < alone * GOODPUT_PERCENT {
