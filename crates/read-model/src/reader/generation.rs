@@ -51,6 +51,17 @@ pub enum Name {
     Totals,
 }
 
+impl View {
+    /// All names that a generation of the view can have beside its checkpoint and filling, if they are few: then nobody has to
+    /// look through all keys of Redis for them.
+    fn only_names(self) -> Option<Vec<Name>> {
+        match self {
+            Self::Totals => Some(vec![Name::Totals]),
+            Self::Accounts | Self::Transactions => None,
+        }
+    }
+}
+
 impl Name {
     /// Reads the name of a key of a view; `None` for a key that the view does not have.
     fn parse(view: View, name: &str) -> Option<Self> {
@@ -261,6 +272,9 @@ impl StoredGeneration {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn scan(&self, cursor: ScanCursor) -> Result<ScanPage, Error> {
+        if let Some(names) = self.view.only_names() {
+            return Ok(ScanPage { names, next: None });
+        }
         let (next, keys) = scan_step(&self.reader.connection, &self.keys.pattern(), cursor).await?;
         let parsed = keys.iter().filter_map(|key| {
             let (_, view, _, name) = self.reader.keys.parse(key)?;
@@ -274,6 +288,9 @@ impl StoredGeneration {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn scan_with(&self, other: &Self, cursor: ScanCursor) -> Result<ScannedPair, Error> {
+        if let Some(names) = self.view.only_names() {
+            return Ok(ScannedPair { ours: names.clone(), theirs: names, next: None });
+        }
         let pattern = format!("{}*", self.reader.keys.view(self.view, self.shard).base());
         let (next, keys) = scan_step(&self.reader.connection, &pattern, cursor).await?;
         let mut scanned = ScannedPair { ours: Vec::new(), theirs: Vec::new(), next };
