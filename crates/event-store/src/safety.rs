@@ -1,4 +1,4 @@
-//! Whether the server keeps what it acknowledges.
+//! Whether the server keeps what it acknowledges, and keeps it once.
 
 use tokio_postgres::SimpleQueryMessage;
 
@@ -7,21 +7,15 @@ use crate::{
     connect::{Connection, answer_in_time},
 };
 
-/// Refuses a server that could lose an acknowledged append. `synchronous_commit` is asked for elsewhere
+/// Refuses a server that could lose an acknowledged append, and a log that could hold one twice. `synchronous_commit` is asked for elsewhere
 /// ([`check_commits`]): every appending connection sets its own.
 pub(crate) async fn check(connection: &Connection) -> Result<(), Error> {
-    let question = connection.client.query_one(
-        "SELECT current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on',
-                pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
-                current_setting('server_version_num')::integer, current_setting('server_encoding'),
-                EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('counterfoil')
-                                               AND relkind = 'r' AND relpersistence <> 'p')",
-        &[],
-    );
+    let question = connection.client.query_one(include_str!("../sql/safety.sql"), &[]);
     let row = answer_in_time("ask for the server's settings", question).await?;
     let (fsync, full_page_writes, read_only): (bool, bool, bool) =
         (row.get(0), row.get(1), row.get(2));
     let (version, encoding, unlogged): (i32, &str, bool) = (row.get(3), row.get(4), row.get(5));
+    let missing: Vec<&str> = row.get(6);
     let complaint = match (fsync, full_page_writes, read_only) {
         (_, _, true) => return Err(Error::Standby),
         (false, ..) => "fsync is off: a power cut would lose acknowledged commands. Set fsync = on",
@@ -33,6 +27,13 @@ pub(crate) async fn check(connection: &Connection) -> Result<(), Error> {
         _ if encoding != "UTF8" => "the database's encoding is not UTF8: create it with UTF8",
         _ if unlogged => {
             "a table of the log is UNLOGGED: a crash would empty it. ALTER TABLE ... SET LOGGED"
+        }
+        _ if !missing.is_empty() => {
+            return Err(Error::Unsafe(format!(
+                "unique indexes of the log are missing or not valid ({}): a command could be applied twice. Restore them, and run \
+                 `counterfoil verify`",
+                missing.join(", ")
+            )));
         }
         _ => return Ok(()),
     };

@@ -252,6 +252,35 @@ async fn a_log_that_a_crash_would_empty_is_not_written() {
 }
 
 #[tokio::test]
+async fn a_log_that_could_hold_a_command_twice_is_not_written() {
+    let log = Log::create(1).await;
+    let admin = log.admin().await;
+    let service = log.service().await;
+    service.done(open("a")).await;
+    for (index, again) in [
+        ("events_request_id_key", "(shard, request_id) WHERE request_id IS NOT NULL"),
+        ("events_account_version_key", "(shard, account, version) WHERE event_type <> 11"),
+    ] {
+        admin.run(&format!("DROP INDEX counterfoil.{index}")).await;
+        service.until_serving(false).await;
+        // One that is there by name only, as after a `CREATE INDEX CONCURRENTLY` that failed.
+        admin.run(&format!("CREATE INDEX {index} ON counterfoil.events {again}")).await;
+        let started = log.service().await;
+        for refusing in [&service, &started] {
+            let refusal = refusing.refused(deposit("a", 1)).await;
+            check(&refusal, Code::Unavailable, "LEDGER_UNSAFE", "false");
+            assert!(refusal.message.contains(index), "{refusal:?}");
+            refusing.until_serving(false).await;
+        }
+        admin.run(&format!("DROP INDEX counterfoil.{index}")).await;
+        admin.run(&format!("CREATE UNIQUE INDEX {index} ON counterfoil.events {again}")).await;
+        service.until_serving(true).await;
+        service.done(deposit("a", 1)).await;
+    }
+    assert_eq!(log.judge().await.balance("a"), 2);
+}
+
+#[tokio::test]
 async fn a_session_whose_commits_do_not_wait_for_the_disk_is_not_written_through() {
     let log = Log::create(1).await;
     let proxy = Proxy::start(&log.url).await;
