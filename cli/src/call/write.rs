@@ -96,6 +96,8 @@ fn explain(undelivered: Undelivered, request_id: Uuid, addr: &str) -> Failure {
             Failure::undecided(refusal.at(addr))
         }
         Undelivered::Unknown(mut refusal) => {
+            // What the last attempt says of itself says nothing of those before it.
+            refusal.metadata.insert("applied".to_owned(), "unknown".to_owned());
             refusal.next = Some(format!(
                 "it is not known whether the command was applied. To learn it, and have it applied once in any \
                  case, run:\n  {again}"
@@ -148,7 +150,19 @@ fn quoted(word: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use service_kit::error_details::{Applied, ErrorStatus};
+    use tonic::Code;
+
     use super::*;
+    use crate::failure::Refusal;
+
+    #[test]
+    fn what_is_not_known_is_not_called_not_applied() {
+        let last = ErrorStatus::new(Code::Unavailable, "LEDGER_UNAVAILABLE", "why");
+        let last = Refusal::new(&last.applied(Applied::No).into_status());
+        let mut failure = explain(Undelivered::Unknown(last), Uuid::from_u128(1), "127.0.0.1:1");
+        assert_eq!(failure.refusal_mut().unwrap().metadata["applied"], "unknown");
+    }
 
     #[test]
     fn the_command_that_repeats_a_call_can_be_pasted_and_names_its_request_id() {
