@@ -17,7 +17,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use crate::{
     Shared,
     error::Stop,
-    inspect::{self, Target},
+    inspect::{self, Findings, Target},
     janitor::Errand,
     lifecycle::Role,
     metrics::of_view,
@@ -139,7 +139,10 @@ impl ShardProjector {
         }
         self.vetting.verdicts.insert(of, Verdict::Pending);
         let shared = self.shared.clone();
-        let (shard, visible) = (self.shard, visible.generation);
+        let shard = self.shard;
+        // One that keeps more or fewer entries of statements is another one on purpose.
+        let is_alike = building.checkpoint.entries_max == visible.checkpoint.entries_max;
+        let visible = is_alike.then_some(visible.generation);
         self.vetting.running.spawn(async move {
             let verdict = vet(&shared, of.0, shard, visible, of.1).await;
             if matches!(verdict, Err(Stop::Log(_))) {
@@ -177,14 +180,23 @@ impl ShardProjector {
     }
 }
 
-/// Compares the new generation with the visible one, and where they differ with the log. Whether queries may see it.
+/// Compares the new generation with the visible one, if they should be alike, and where they differ with the log. Whether
+/// queries may see it.
 async fn vet(
     shared: &Arc<Shared>,
     view: View,
     shard: Shard,
-    visible: Generation,
+    visible: Option<Generation>,
     building: Generation,
 ) -> Result<bool, Stop> {
+    let Some(visible) = visible else {
+        let wrong = compare_with_log(shared, view, shard, building).await?;
+        tracing::info!(
+            view.name = %view, shard = shard.get(), generation = building.get(), mismatches = wrong.count,
+            "compared with the log, because the visible generation keeps other entries"
+        );
+        return Ok(wrong.count == 0);
+    };
     // Answers are long, and nobody else should wait behind them; not even the scan that says what to compare next.
     let [scanning, comparing] = [shared.reader.clone(), Reader::new(&shared.config.store())?];
     let scanned = scanning.generation(view, shard, building);
@@ -206,10 +218,7 @@ async fn vet(
     shared.metrics.generation_differences.get_or_create(&label).inc_by(counted);
     let named = differences.iter().take(NAMED_MAX).map(|name| format!("{name:?}"));
     let named = named.collect::<Vec<_>>().join(", ");
-    let identity = (*shared.identity.borrow()).ok_or(Stop::Conflict)?;
-    let log = shared.background.reader().await?;
-    let target = Target::new(&shared.reader, view, shard, building);
-    let wrong = inspect::verify_target(&log, &identity, &target).await?;
+    let wrong = compare_with_log(shared, view, shard, building).await?;
     if wrong.count == 0 {
         tracing::error!(
             view.name = %view, shard = shard.get(), differences = count, named,
@@ -222,6 +231,18 @@ async fn vet(
         "the new generation differs from the log and is dropped"
     );
     Ok(false)
+}
+
+async fn compare_with_log(
+    shared: &Shared,
+    view: View,
+    shard: Shard,
+    generation: Generation,
+) -> Result<Findings, Stop> {
+    let identity = (*shared.identity.borrow()).ok_or(Stop::Conflict)?;
+    let log = shared.background.reader().await?;
+    let target = Target::new(&shared.reader, view, shard, generation);
+    inspect::verify_target(&log, &identity, &target).await
 }
 
 /// The keys in which two generations differ while both are at the same place of the log.

@@ -36,6 +36,30 @@ async fn request(stage: &Stage, view: View) {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_takes_another_number_of_entries_that_are_kept() {
+    let mut stage = Stage::new(1).await;
+    stage.world.happens(20).await;
+    for _ in 0..200 {
+        stage.world.everybody_gets_money().await;
+    }
+    let id = stage.world.account(0);
+    let mut kept = Vec::new();
+    for entries_max in [0, 70, 0] {
+        let setting = format!("--statement-entries-max={entries_max}");
+        let projector = stage.start(&[&setting]);
+        stage.caught_up().await;
+        let old = stage.visible(View::Transactions).await;
+        request(&stage, View::Transactions).await;
+        let is_new = async || stage.visible(View::Transactions).await != old;
+        stage.until("another generation", is_new).await;
+        kept.push(stage.statement(&id).await.len());
+        assert!(stage.findings().await.iter().all(|findings| findings.count == 0));
+        projector.stop().await;
+    }
+    assert!(kept[0] >= 200 && kept[1] < 70 + 64 && kept[2] == kept[0], "{kept:?}");
+}
+
 async fn rebuilds_under_load(shards: i16) {
     let mut stage = Stage::new(shards).await;
     stage.world.happens(200).await;
