@@ -7,8 +7,8 @@ use crate::{
     connect::{Connection, answer_in_time},
 };
 
-/// Refuses a server that could lose an acknowledged append, and a log that could hold one twice. `synchronous_commit` is asked for elsewhere
-/// ([`check_commits`]): every appending connection sets its own.
+/// Refuses a server that could lose an acknowledged append, and a log that could hold one twice. `synchronous_commit` is
+/// asked for elsewhere ([`check_commits`]): every appending connection sets its own.
 pub(crate) async fn check(connection: &Connection) -> Result<(), Error> {
     let question = connection.client.query_one(include_str!("../sql/safety.sql"), &[]);
     let row = answer_in_time("ask for the server's settings", question).await?;

@@ -263,7 +263,7 @@ async fn a_log_that_could_hold_a_command_twice_is_not_written() {
     ] {
         admin.run(&format!("DROP INDEX counterfoil.{index}")).await;
         service.until_serving(false).await;
-        // One that is there by name only, as after a `CREATE INDEX CONCURRENTLY` that failed.
+        // One that is there by name only is none.
         admin.run(&format!("CREATE INDEX {index} ON counterfoil.events {again}")).await;
         let started = log.service().await;
         for refusing in [&service, &started] {
