@@ -90,6 +90,10 @@ fn pair<'a>(
             Some(destination) => Some(left.get_mut(&destination.shard(shards))?.next()?),
             None => None,
         };
+        // In another order, commands of several shards may fit one by one, and not together.
+        if first.event.peer != second.map(|second| (second.event.shard, second.event.position)) {
+            return None;
+        }
         pairs.push((first, second));
     }
     left.values_mut().all(|rest| rest.next().is_none()).then_some(pairs)
@@ -186,8 +190,12 @@ mod tests {
     }
 
     fn at_mine(event: Event) -> StoredSide {
+        at(id("mine"), event)
+    }
+
+    fn at(account_id: AccountId, event: Event) -> StoredSide {
         let opening = Opening {
-            account_id: id("mine"),
+            account_id,
             owner_id: Some(OwnerId::new("acme").unwrap()),
             currency: Currency::new("EUR").unwrap(),
             labels: BTreeMap::new(),
@@ -244,8 +252,9 @@ mod tests {
     #[test]
     fn of_an_atomic_batch_every_account_must_be_the_callers_business() {
         let commands = Work::Atomic(vec![transfer(7)]);
-        let received = sent(7); // stands for the other side, which is not looked at
-        let sides = BTreeMap::from([(Shard::ZERO, vec![sent(7), received])]);
+        let (mut first, received) = (sent(7), sent(7)); // the second stands for the other side, of which only the place is looked at
+        first.event.peer = Some((Shard::ZERO, received.event.position));
+        let sides = BTreeMap::from([(Shard::ZERO, vec![first, received])]);
         let stored = StoredOutcome::Batch(sides);
         for (owner, is_told) in [("acme", true), ("shop", false)] {
             let reach = &of_owner(owner);
@@ -253,6 +262,51 @@ mod tests {
             let answer = stored_answer(&commands, &stored, (LOG_ID, ShardCount::ONE), true, told);
             assert_eq!(answer.is_ok(), is_told, "{answer:?}");
         }
+    }
+
+    #[test]
+    fn of_an_atomic_batch_in_another_order_no_transfer_is_answered_with_anothers_other_side() {
+        let shards = ShardCount::new(4).unwrap();
+        let in_shard = |number: i16| {
+            let mut ids = (0..).map(|n| id(&format!("account-{n}")));
+            ids.find(|id| id.shard(shards).get() == number).unwrap()
+        };
+        let payee_shard = Shard::new(2).unwrap();
+        let mut sides: BTreeMap<Shard, Vec<StoredSide>> = BTreeMap::new();
+        let mut commands = Vec::new();
+        for (payer_shard, payee) in [(0, "x"), (1, "y")] {
+            let payer = in_shard(payer_shard);
+            let mut payees = (0..).map(|n| id(&format!("{payee}-{n}")));
+            let payee = payees.find(|id| id.shard(shards) == payee_shard).unwrap();
+            let mut command = transfer(7);
+            command.account_id = payer.clone();
+            let Operation::Transfer(to) = &mut command.operation else { unreachable!() };
+            to.destination = payee.clone();
+            let entry = |peer| TransferEntry {
+                amount: Amount::new(7).unwrap(),
+                reference: None,
+                peer,
+                effective_at: None,
+            };
+            let mut sent = at(payer.clone(), Event::TransferSent(entry(payee.clone())));
+            let mut received = at(payee, Event::TransferReceived(entry(payer.clone())));
+            let received_before = sides.entry(payee_shard).or_default();
+            received.event.shard = payee_shard;
+            received.event.position = Position::ZERO.plus(received_before.len() + 1);
+            sent.event.peer = Some((payee_shard, received.event.position));
+            received_before.push(received);
+            sides.entry(payer.shard(shards)).or_default().push(sent);
+            commands.push(command);
+        }
+        let stored = StoredOutcome::Batch(sides);
+        let answer = |commands: &[Command]| {
+            let told = Told { reach: &Reach::everything(), sees: |_: &AccountId| true };
+            stored_answer(&Work::Atomic(commands.to_vec()), &stored, (LOG_ID, shards), true, told)
+        };
+        assert_eq!(answer(&commands).unwrap().len(), 2);
+        commands.reverse();
+        let reordered = answer(&commands);
+        assert!(matches!(reordered, Err(CommandError::RequestIdReused)), "{reordered:?}");
     }
 
     #[test]

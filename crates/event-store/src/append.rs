@@ -60,6 +60,18 @@ pub struct Appended {
     pub head: Head,
 }
 
+impl Appended {
+    /// Whether its hash is that of this batch behind `before`. An answer that went to another attempt is told by it.
+    #[must_use]
+    pub fn follows(&self, before: &ChainLink) -> bool {
+        let ChainLink { position, digest, hash } = &self.head.link;
+        let first = before.position.plus(1);
+        self.head.recorded_at.is_some_and(|recorded_at| {
+            chain::hash(&before.hash, digest, first, *position, recorded_at) == *hash
+        })
+    }
+}
+
 /// Why an attempt failed. Each variant says what is certain about the attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {

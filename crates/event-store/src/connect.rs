@@ -70,11 +70,11 @@ impl Purpose {
     fn options(self) -> String {
         const PLANS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c plan_cache_mode=force_generic_plan";
         match self {
-            // What is found for the writer is answered for, so it waits for what an append waits for.
+            // Readers wait for what an append waits for ([`Connection::standbys_have_it`]).
             Self::Append | Self::WriterRead => {
                 format!("-c role=counterfoil_writer -c synchronous_commit=on {PLANS}")
             }
-            Self::Read => format!("-c role=counterfoil_projector {PLANS}"),
+            Self::Read => format!("-c role=counterfoil_projector -c synchronous_commit=on {PLANS}"),
             // The server would take one who lets it wait for one who is gone.
             Self::ReadSlowly => format!("{} -c tcp_user_timeout=0", Self::Read.options()),
             // Nothing durable is written here, and the bell must not wait for the disk.
@@ -94,6 +94,8 @@ pub struct Connection {
     pub(crate) notifications: mpsc::UnboundedReceiver<Notification>,
     /// Its other end is dropped with the connection's end.
     open: watch::Receiver<()>,
+    /// How the way to the server is protected, if it is.
+    tls: Option<Tls>,
 }
 
 impl Connection {
@@ -101,6 +103,27 @@ impl Connection {
     pub async fn closed(&self) {
         let mut open = self.open.clone();
         while open.changed().await.is_ok() {}
+    }
+
+    /// Waits until everything that could be read so far is where commits are to be, if `synchronous_standby_names` says where.
+    ///
+    /// # Errors
+    /// [`Error::Silent`] when the standbys are away.
+    pub(crate) async fn standbys_have_it(&self) -> Result<(), Error> {
+        let wait = self.client.batch_execute(include_str!("../sql/standbys_have_it.sql"));
+        let outcome = answer_in_time("wait for the synchronous standbys", wait).await;
+        if let Err(Error::Silent(_)) = outcome {
+            // The server does not notice that nobody waits any more; one such process per attempt would use up its connections.
+            let cancel = self.client.cancel_token();
+            let cancelling = async {
+                match &self.tls {
+                    Some(tls) => cancel.cancel_query(tls.clone()).await,
+                    None => cancel.cancel_query(NoTls).await,
+                }
+            };
+            let _gone_already = tokio::time::timeout(CONNECT_TIMEOUT, cancelling).await;
+        }
+        outcome
     }
 }
 
@@ -142,7 +165,9 @@ pub async fn connect(
         Protection::Verified(certificates) => {
             let tls = Tls::new(&certificates).map_err(|error| unprotected(&error))?;
             config.ssl_mode(SslMode::Require);
-            open(&config, tls).await
+            let mut connection = open(&config, tls.clone()).await?;
+            connection.tls = Some(tls);
+            Ok(connection)
         }
         Protection::Unsaid | Protection::PlainText => {
             config.ssl_mode(SslMode::Disable);
@@ -212,7 +237,7 @@ where
         let _is_open = is_open;
         drive(connection, &sender).await;
     });
-    Ok(Connection { client, driver, notifications, open })
+    Ok(Connection { client, driver, notifications, open, tls: None })
 }
 
 /// Driven by messages, because as a plain future a connection would drop notifications.

@@ -41,23 +41,35 @@ impl Control {
     /// Ends every server process with this application name, and waits until none is left. What they have committed is in
     /// the log now; what they have not will never be.
     ///
+    /// An append that may be committing is not ended where there are synchronous standbys, but waited for: a commit whose wait for a
+    /// standby is cut short can be read, and is gone after a failover.
+    ///
     /// # Errors
     /// When the database fails, or one is still there after `patience`.
     pub async fn end_connections(&self, name: &str, patience: Duration) -> Result<(), Error> {
         let begun = Instant::now();
         loop {
-            let name: [&(dyn ToSql + Sync); 1] = [/* $1 name */ &name];
-            let question = self.connection.client.query(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                     WHERE application_name = $1 AND datname = current_database()",
-                &name,
-            );
+            let parameters: [&(dyn ToSql + Sync); 2] = [
+                /* $1 name */ &name,
+                /* $2 appends */ &name.starts_with(APPEND_NAME_PREFIX),
+            ];
+            let question = self
+                .connection
+                .client
+                .query(include_str!("../sql/end_connections.sql"), &parameters);
             let left = answer_in_time("end old connections", question).await?;
             if left.is_empty() {
                 return Ok(());
             }
             if begun.elapsed() > patience {
-                return Err(Error::Settings("an old connection does not end".into()));
+                let awaits_standby = left.iter().any(|row| row.get(0));
+                return Err(Error::Settings(
+                    match awaits_standby {
+                        true => "an append waits for a synchronous standby, which does not answer",
+                        false => "an old connection does not end",
+                    }
+                    .into(),
+                ));
             }
             tokio::time::sleep(Duration::from_millis(2)).await; // a process that ends tells nobody
         }

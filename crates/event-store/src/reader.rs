@@ -83,7 +83,7 @@ impl LogReader {
     /// Connects as the projector's role.
     ///
     /// # Errors
-    /// When the database cannot be reached or lacks the schema.
+    /// When the database cannot be reached or lacks the schema, or its synchronous standbys are away.
     pub async fn connect(database_url: &str, application_name: &str) -> Result<Self, Error> {
         Self::connect_as(database_url, application_name, Purpose::Read).await
     }
@@ -105,6 +105,9 @@ impl LogReader {
         purpose: Purpose,
     ) -> Result<Self, Error> {
         let connection = connect(url, application_name, purpose).await?;
+        // A server that has crashed shows what its standbys may not have, and what a failover would then take back. While it runs it
+        // shows no more than they have.
+        connection.standbys_have_it().await?;
         let prepare = async |sql: &str| {
             answer_in_time("prepare to read the log", connection.client.prepare(sql)).await
         };

@@ -1,7 +1,7 @@
 //! TLS under a Postgres connection, by rustls.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -19,6 +19,12 @@ use tokio_rustls::{
 #[derive(Clone)]
 pub(crate) struct Tls {
     config: Arc<ClientConfig>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls") // there may be a private key in it
+    }
 }
 
 impl Tls {

@@ -62,7 +62,6 @@ pub struct WriterReads {
     log: LogReader,
     load_accounts: Statement,
     outcomes: Statement,
-    standbys_have_it: Statement,
 }
 
 impl WriterReads {
@@ -77,8 +76,7 @@ impl WriterReads {
         };
         let load_accounts = prepare(include_str!("../sql/load_accounts.sql")).await?;
         let outcomes = prepare(include_str!("../sql/outcomes.sql")).await?;
-        let standbys_have_it = prepare(include_str!("../sql/standbys_have_it.sql")).await?;
-        Ok(Self { log, load_accounts, outcomes, standbys_have_it })
+        Ok(Self { log, load_accounts, outcomes })
     }
 
     /// The log as everybody reads it.
@@ -130,8 +128,7 @@ impl WriterReads {
             self.log.query("look commands up", &self.outcomes, &parameters),
         )?;
         if !rows.is_empty() {
-            let wait = self.log.query("wait for the standbys", &self.standbys_have_it, &[]);
-            wait.await?;
+            self.log.connection.standbys_have_it().await?;
         }
         let mut outcomes = HashMap::with_capacity(rows.len());
         let mut events = Vec::with_capacity(rows.len());

@@ -39,6 +39,15 @@ impl Sequencer {
                 self.note(Trouble::Lost);
                 self.failed.push((batch, AppendError::Silent));
             }
+            // The answer to another statement: something between us and the server has sent it twice, or has lost one.
+            Ok(appended) if !self.is_answer_to(&batch, &appended) => {
+                tracing::error!(
+                    commands = batch.len(),
+                    "the answer to an append is not that append's"
+                );
+                self.note(Trouble::Lost);
+                self.failed.push((batch, AppendError::Silent));
+            }
             Ok(appended) => {
                 for Appended { shard, head } in &appended {
                     self.confirmed[shard.index()] = *head;
@@ -78,6 +87,12 @@ impl Sequencer {
                 self.failed.push((batch, error));
             }
         }
+    }
+
+    /// Whether this is what the database says of this batch: only it can hash behind the confirmed heads.
+    fn is_answer_to(&self, batch: &SealedBatch, appended: &[Appended]) -> bool {
+        batch.attempt.heads_after().count() == appended.len()
+            && appended.iter().all(|part| part.follows(&self.confirmed[part.shard.index()].link))
     }
 
     /// Answers refusals that rest on nothing that is still under way.

@@ -291,27 +291,60 @@ async fn what_no_standby_has_is_not_acknowledged_because_it_is_found() {
     let (admin, service) =
         tokio::join!(log.admin(), log.service_with(&["--resolve-within-ms", "300"]));
     service.done(open("a")).await;
-    admin.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
-    admin.run("SELECT pg_reload_conf()").await;
-    // The server comes to it when it comes to it. What waits here waits until the end.
-    let commit = "SELECT pg_logical_emit_message(true, '', '')";
-    let waits = async || {
-        let other = log.admin().await;
-        tokio::time::timeout(Duration::from_millis(300), other.run(commit)).await.is_err()
-    };
-    until("commits wait for the standby", waits).await;
+    admin.miss_standby().await;
     let call = deposit("a", 5);
     let cut = async {
-        let waits = "SELECT count(*) FROM pg_stat_activity
-            WHERE wait_event = 'SyncRep' AND application_name LIKE 'counterfoil-append%'";
-        until("the append waits", async || admin.number(waits).await == 1).await;
+        admin.until_an_append_misses_the_standby().await;
         admin.cut("counterfoil-append").await;
     };
     let (unknown, ()) = tokio::join!(service.refused(call.clone()), cut);
     assert_eq!((unknown.reason.as_str(), unknown.applied()), ("OUTCOME_UNKNOWN", "unknown"));
-    admin.run("ALTER SYSTEM RESET synchronous_standby_names").await;
-    admin.run("SELECT pg_reload_conf()").await;
+    admin.need_no_standby().await;
     service.until_serving(true).await;
     assert!(service.done(call).await.write.replayed);
     assert_eq!(log.judge().await.balance("a"), 5);
+}
+
+/// What can be read may have been projected before a failover takes it back.
+#[tokio::test]
+async fn what_no_standby_has_is_not_shown_because_its_writer_was_killed() {
+    let postgres = Postgres::start_private().await.unwrap();
+    let log = Log::create_at(postgres.create_database().await.unwrap(), 1).await;
+    let named = ["--instance", "killed"];
+    let (admin, service) = tokio::join!(log.admin(), log.service_with(&named));
+    service.done(open("a")).await;
+    admin.miss_standby().await;
+    let (client, call) = (service.client.clone(), deposit("a", 5));
+    let lost = client.send(call.clone());
+    let killed = async {
+        admin.until_an_append_misses_the_standby().await;
+        drop(service);
+    };
+    let (lost, ()) = tokio::join!(lost, killed);
+    assert!(lost.is_err(), "{lost:?}");
+    let service = log.service_with(&named).await;
+    let health = tokio::time::timeout(Duration::from_secs(2), service.until_serving(true)).await;
+    assert!(health.is_err(), "nothing it acknowledged would be where commits are to be");
+    admin.until_an_append_misses_the_standby().await;
+    assert_eq!(admin.number("SELECT count(*) FROM counterfoil.events").await, 1);
+    admin.need_no_standby().await;
+    service.until_serving(true).await;
+    assert!(service.done(call).await.write.replayed);
+    assert_eq!(log.judge().await.balance("a"), 5);
+}
+
+/// Something between us and the server may say things twice.
+#[tokio::test]
+async fn the_answer_to_another_append_acknowledges_nothing() {
+    let log = Log::create(1).await;
+    let proxy = Proxy::start(&log.url).await;
+    let service = Service::start(&proxy.url, &[]).await;
+    service.done(open("a")).await;
+    for round in 1..=3 {
+        proxy.lose_next(Fault::AnsweredAsTheLast);
+        let done = service.done(deposit("a", 5)).await;
+        assert_eq!(proxy.faults_reached(), round);
+        assert!(!done.write.replayed);
+    }
+    assert_eq!(log.judge().await.balance("a"), 15);
 }

@@ -7,7 +7,10 @@ mod structure;
 mod support;
 mod tls;
 
-use std::{pin::pin, time::Duration};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use event_store::{
     AppendError, Appender, Bell, Control, Error, Head, LogCopy, LogReader, StoredOutcome,
@@ -43,6 +46,28 @@ async fn what_is_appended_is_read_back_verified_and_in_order() {
         assert_eq!(positions, [1, 2, 3], "pages of {page}");
         assert_eq!(link, head.link);
     }
+}
+
+/// A server that has crashed shows what its standbys may not have, and a failover would take it back.
+#[tokio::test]
+async fn nothing_is_read_before_the_standbys_have_it() {
+    let postgres = dev_servers::Postgres::start_private().await.unwrap();
+    let url = postgres.create_database().await.unwrap();
+    let log = Log { identity: migrate(&url, None).await.unwrap(), url };
+    log.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+    log.run("SELECT pg_reload_conf()").await;
+    tokio::time::sleep(Duration::from_secs(1)).await; // until the server has come to it
+    let read = LogReader::connect(&log.url, "test-reader").await;
+    assert!(matches!(read, Err(Error::Silent(_))), "{read:?}");
+    let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'test-reader'";
+    let begun = Instant::now();
+    while log.number(left).await > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "what waited in vain stays");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    log.run("ALTER SYSTEM RESET synchronous_standby_names").await;
+    log.run("SELECT pg_reload_conf()").await;
+    log.reader().await;
 }
 
 /// Something on the way may take our bytes and go no further; nothing of the socket tells.

@@ -1,7 +1,8 @@
 //! The database's owner, who can do what no service can.
 
-use event_store::connect::{Connection, Purpose, connect};
+use std::time::Duration;
 
+use event_store::connect::{Connection, Purpose, connect};
 use uuid::Uuid;
 
 use super::until;
@@ -75,6 +76,32 @@ impl Admin {
         let sql = "BEGIN; LOCK TABLE counterfoil.batches IN EXCLUSIVE MODE";
         connection.client.batch_execute(sql).await.unwrap();
         AppendsHeld { _connection: connection }
+    }
+
+    /// Makes commits wait for a standby that there is not. The server must be the test's own.
+    pub(crate) async fn miss_standby(&self) {
+        self.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+        self.run("SELECT pg_reload_conf()").await;
+        // The server comes to it when it comes to it. What waits here waits until the end.
+        let commit = "SELECT pg_logical_emit_message(true, '', '')";
+        let waits = async || {
+            let other = Self::connect(&self.url).await;
+            tokio::time::timeout(Duration::from_millis(300), other.run(commit)).await.is_err()
+        };
+        until("commits wait for the standby", waits).await;
+    }
+
+    /// Lets commits end.
+    pub(crate) async fn need_no_standby(&self) {
+        self.run("ALTER SYSTEM RESET synchronous_standby_names").await;
+        self.run("SELECT pg_reload_conf()").await;
+    }
+
+    /// Waits until an append is committed, and waits for the standby.
+    pub(crate) async fn until_an_append_misses_the_standby(&self) {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE wait_event = 'SyncRep' AND starts_with(application_name, 'counterfoil-append/')";
+        until("the append waits", async || self.number(sql).await == 1).await;
     }
 
     /// Waits until so many appends wait for [`AppendsHeld`].

@@ -21,7 +21,7 @@ use tokio::{
 
 use super::until;
 
-/// What happens to an append on its way. All but the last cut its connection.
+/// What happens to an append on its way. All but the last two cut its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It does not reach the server.
@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     ReplyLost,
     /// All of it but the end reaches the server, which waits for the rest with the head of the log in its hand.
     HalfSent,
+    /// It does not reach the server, and is answered with what the server said to the one before.
+    AnsweredAsTheLast,
 }
 
 /// The proxy. Its connections end with it.
@@ -138,6 +140,8 @@ struct Lost {
     lost: AtomicBool,
     /// The server has said something that did not reach the client.
     swallowed: Notify,
+    /// The client is to be told once more what it was told last.
+    again: Notify,
 }
 
 /// Passes everything on until one side ends, or a fault ends both.
@@ -172,6 +176,14 @@ async fn pass_requests(
             server.write_all(&message).await?;
             continue;
         };
+        if fault == Fault::AnsweredAsTheLast {
+            for _execute_and_sync in 0..2 {
+                read_message(&mut client, 1).await?;
+            }
+            lost.again.notify_one();
+            shared.reached.fetch_add(1, Ordering::AcqRel);
+            continue;
+        }
         lost.lost.store(true, Ordering::Release);
         if fault != Fault::NeverSent {
             let execute = read_message(&mut client, 1).await?;
@@ -201,12 +213,17 @@ async fn pass_answers(
 ) -> io::Result<()> {
     let mut bytes = vec![0; 16 * 1024];
     let mut kept = Vec::new();
+    let mut last = Vec::new();
     let mut keeping = shared.keeping.subscribe();
     loop {
         let length = tokio::select! {
             length = server.read(&mut bytes) => length?,
             _ = async { keeping.wait_for(|keeping| !keeping).await.is_ok() }, if !kept.is_empty() => {
                 client.write_all(&std::mem::take(&mut kept)).await?;
+                continue;
+            }
+            () = lost.again.notified() => {
+                client.write_all(&last).await?;
                 continue;
             }
         };
@@ -220,7 +237,8 @@ async fn pass_answers(
             kept.extend_from_slice(&bytes[..length]);
             shared.kept.fetch_add(whole_answers(&kept) - before, Ordering::AcqRel);
         } else {
-            client.write_all(&bytes[..length]).await?;
+            last = bytes[..length].to_vec();
+            client.write_all(&last).await?;
         }
     }
 }

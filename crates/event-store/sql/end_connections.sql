@@ -1,0 +1,11 @@
+-- end_connections: ends processes by name, and says of each that is left whether it waits for a standby.
+-- A process that waits for its client or for a lock has not begun to commit.
+SELECT coalesce(wait_event = 'SyncRep', false),
+       CASE
+           WHEN $2 AND current_setting('synchronous_standby_names') <> '' AND state = 'active'
+                AND coalesce(wait_event_type, '') NOT IN ('Client', 'Lock')
+           THEN false
+           ELSE pg_terminate_backend(pid)
+       END
+FROM pg_stat_activity
+WHERE application_name = $1 AND datname = current_database()
