@@ -9,6 +9,7 @@ mod read_model;
 mod states;
 mod strays;
 mod structure;
+mod unnamed;
 
 use std::{fs, path::PathBuf};
 
@@ -24,6 +25,7 @@ use crate::{
     settings::{LogDatabase, ReadModelStore},
 };
 use findings::Findings;
+use unnamed::Unnamed;
 
 /// Recomputes the log's chain and every account's state, and compares Redis with them.
 ///
@@ -65,10 +67,12 @@ impl Verify {
         let log = log.map_err(Failure::other)?;
         let identity = log.identity().await.map_err(Failure::other)?;
         let mut findings = Findings::default();
-        let mut ends = Vec::new();
+        let (mut ends, mut unnamed) = (Vec::new(), Unnamed::default());
         for shard in identity.shards.shards() {
-            ends.push((shard, chain::verify(&log, &identity, shard, &mut findings).await?));
+            let end = chain::verify(&log, &identity, shard, &mut unnamed, &mut findings).await?;
+            ends.push((shard, end));
         }
+        unnamed.verify(&mut findings);
         strays::verify(&log, &identity, &mut findings).await?;
         structure::verify(&log, &identity, &ends, &mut findings).await?;
         if let Some((anchor, key)) = &anchor {

@@ -125,6 +125,23 @@ async fn an_account_that_was_opened_twice_is_found() {
 }
 
 #[tokio::test]
+async fn what_the_rules_do_not_allow_is_found_although_it_was_appended_in_good_order() {
+    let log = History::with_rules_broken().await;
+    let found = findings(&log.url, &[]);
+    for words in [
+        "(account carol): MoneyWithdrawn is against the rules",
+        "a transfer from account bob to itself",
+        "a transfer between currencies: account bob has EUR, and account erin has USD",
+        "a transfer between currencies: account erin has USD, and account bob has EUR",
+        "it names account nobody, and its other side is of account carol",
+        "no request id, and in no atomic batch",
+    ] {
+        assert!(found.iter().any(|(_, found)| found.contains(words)), "{words}: {found:?}");
+    }
+    assert_eq!(found.len(), 7, "{found:?}"); // both sides of the transfer to itself
+}
+
+#[tokio::test]
 async fn a_number_of_shards_that_was_edited_is_found() {
     let log = History::written().await;
     tamper(&log.url, "UPDATE counterfoil.incarnations SET shards = 5").await;

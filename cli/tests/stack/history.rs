@@ -53,6 +53,28 @@ impl History {
         history
     }
 
+    /// The same, and then what no command may do, appended in good order: the writer's login needs no service to append.
+    pub(crate) async fn with_rules_broken() -> Self {
+        let history = Self::empty().await;
+        let mut pen = history.pen().await;
+        pen.write(500).await;
+        pen.happens(CAROL, Event::MoneyWithdrawn(entry(1)));
+        pen.append().await;
+        pen.transfer((BOB, "bob"), (BOB, "bob"));
+        pen.append().await;
+        let erin = (Shard::new(1).unwrap(), 2);
+        pen.open_in(erin, "erin", "USD");
+        pen.append().await;
+        pen.transfer((BOB, "bob"), (erin, "erin"));
+        pen.append().await;
+        pen.transfer((BOB, "bob"), (CAROL, "nobody"));
+        pen.append().await;
+        pen.happens(BOB, Event::MoneyDeposited(entry(1)));
+        pen.pending.get_mut(&Shard::ZERO).unwrap()[0].request_id = None;
+        pen.append().await;
+        history
+    }
+
     async fn empty() -> Self {
         let url = TestServers::get().database().await;
         let identity = migrate(&url, ShardCount::new(SHARDS)).await.unwrap();
@@ -103,10 +125,14 @@ impl Pen {
     }
 
     fn open(&mut self, account: Account, id: &str) {
+        self.open_in(account, id, "EUR");
+    }
+
+    fn open_in(&mut self, account: Account, id: &str, currency: &str) {
         let opening = Arc::new(Opening {
             account_id: AccountId::new(id).unwrap(),
             owner_id: OwnerId::new("owner").ok(),
-            currency: Currency::new("EUR").unwrap(),
+            currency: Currency::new(currency).unwrap(),
             labels: [("branch".to_owned(), "7".to_owned())].into(),
         });
         self.happens(account, Event::AccountOpened { opening, overdraft_limit: 70 });

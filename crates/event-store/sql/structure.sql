@@ -5,7 +5,8 @@
 WITH expected (name) AS (
     VALUES ('events'), ('batches'), ('incarnations'), ('event_types'), ('migrations')
 ), tables AS (
-    SELECT x.name, c.oid, c.relkind, c.relpersistence, c.relispartition, c.relrowsecurity, c.relowner, c.relacl
+    SELECT x.name, c.oid, c.relkind, c.relpersistence, c.relispartition, c.relrowsecurity, c.relhasindex, c.relchecks,
+           c.relowner, c.relacl
     FROM expected x
     LEFT JOIN pg_class c ON c.relnamespace = to_regnamespace('counterfoil') AND c.relname = x.name
 ), keys (name, key, columns, predicate) AS (
@@ -83,6 +84,15 @@ FROM tables t JOIN pg_rewrite r ON r.ev_class = t.oid
 UNION ALL
 SELECT t.name, 'row-level security is on, and can hide rows'
 FROM tables t WHERE t.relrowsecurity
+UNION ALL
+-- Where the catalogue says of a table that it has none, nobody looks for them.
+SELECT t.name, 'pg_class says that it has no indexes, so none of them keeps anything'
+FROM tables t WHERE NOT t.relhasindex AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid)
+UNION ALL
+SELECT t.name, format('pg_class says that it has %s check constraints, and it has %s: some are not looked at', t.relchecks, c.number)
+FROM tables t
+CROSS JOIN LATERAL (SELECT count(*) AS number FROM pg_constraint WHERE conrelid = t.oid AND contype = 'c') AS c
+WHERE t.relchecks <> c.number
 UNION ALL
 SELECT t.name, format('nothing keeps (%s) unique%s: the index that did, %s, is gone, or is not unique, not in use, or of something else',
                       array_to_string(k.columns, ', '), ' where ' || k.predicate, k.key)

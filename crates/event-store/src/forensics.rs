@@ -10,7 +10,8 @@ use tokio_postgres::{Row, types::ToSql};
 use crate::{
     Error, LogReader,
     connect::answer_in_time,
-    decode::{POSITION_MAX, get},
+    decode::{POSITION_MAX, get, position},
+    details::{BatchExtent, split_batch},
 };
 
 /// So many of a kind show what happened.
@@ -115,6 +116,34 @@ impl LogReader {
             .ask("count batches", include_str!("../sql/count_batches.sql"), &parameters)
             .await?;
         rows.first().map_or(Ok(0), |row| get(shard, row, 0))
+    }
+
+    /// Where the atomic batches that are found by rows from one position to another say that their rows are.
+    ///
+    /// # Errors
+    /// When the database fails or a row cannot be understood.
+    pub async fn batch_marks(
+        &self,
+        shard: Shard,
+        first: Position,
+        last: Position,
+    ) -> Result<Vec<BatchExtent>, Error> {
+        let parameters: [&(dyn ToSql + Sync); 3] = [
+            /* $1 shard */ &shard.get(),
+            /* $2 first */ &first.get(),
+            /* $3 last */ &last.get(),
+        ];
+        let sql = include_str!("../sql/batch_marks.sql");
+        let rows = self.ask("look for atomic batches", sql, &parameters).await?;
+        let mut extents = Vec::new();
+        for row in &rows {
+            let position = position(shard, get(shard, row, 0)?)?;
+            let batch = split_batch(get(shard, row, 1)?);
+            let (batch, _) =
+                batch.map_err(|unknown| Error::corrupt(shard, position, unknown.to_string()))?;
+            extents.extend(batch.into_iter().flatten());
+        }
+        Ok(extents)
     }
 
     /// Rows and batches outside of all shards and batches: before the first position, behind the head, in a shard that the log

@@ -100,6 +100,33 @@ pub fn decide(accounts: Accounts<'_>, command: &Command) -> Result<Decision, Rej
     }
 }
 
+/// Whether [`decide`] could have given this event to an account that stood so.
+///
+/// For whoever audits a log, in which there are events and no commands any more. The limit and currencies are not in it: one is told by the state after the event
+/// ([`AccountState::keeps_limit`]), and the other by both accounts.
+#[must_use]
+pub fn could_follow(before: &AccountState, event: &Event) -> bool {
+    match (event, before.status) {
+        (Event::CommandRejected(_), _) => true,
+        (Event::AccountOpened { .. }, _) | (_, Status::Closed) => false,
+        (
+            Event::MoneyDeposited(_) | Event::TransferReceived(_) | Event::OverdraftLimitSet { .. },
+            Status::Open | Status::Frozen,
+        ) => true,
+        (
+            Event::MoneyWithdrawn(_)
+            | Event::BillPaid(_)
+            | Event::TransferSent(_)
+            | Event::AccountFrozen,
+            status,
+        ) => status == Status::Open,
+        (Event::AccountUnfrozen, status) => status == Status::Frozen,
+        (Event::AccountClosed, Status::Open | Status::Frozen) => {
+            before.balance == 0 && before.held == 0
+        }
+    }
+}
+
 fn decide_transfer(
     source: &Account,
     destination: Option<&Account>,

@@ -22,7 +22,7 @@ pub mod token;
 
 pub use account::{Account, AccountState, Opening, Status};
 pub use command::{Command, Movement, Operation, Transfer};
-pub use decide::{Accounts, Decision, decide};
+pub use decide::{Accounts, Decision, could_follow, decide};
 pub use event::Event;
 pub use evolve::evolve;
 pub use id::{

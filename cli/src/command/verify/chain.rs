@@ -8,7 +8,7 @@ use std::{
 use event_store::{ChainLink, Error, LogIdentity, LogReader, RecordedBatch, RecordedEvent};
 use ledger::{AccountId, Event, Position, Shard, ShardCount};
 
-use super::{findings::Findings, peers, states::States};
+use super::{findings::Findings, peers, states::States, unnamed::Unnamed};
 use crate::failure::Failure;
 
 /// How many events are read at a time.
@@ -21,6 +21,7 @@ pub(super) async fn verify(
     log: &LogReader,
     identity: &LogIdentity,
     shard: Shard,
+    unnamed: &mut Unnamed,
     findings: &mut Findings,
 ) -> Result<Position, Failure> {
     let mut walk = Walk {
@@ -32,6 +33,7 @@ pub(super) async fn verify(
         link: identity.genesis(shard),
         accounts: Some(0),
         states: States::default(),
+        unnamed,
         findings,
     };
     let mut page = PAGE_EVENTS_MAX;
@@ -80,6 +82,7 @@ struct Walk<'a> {
     /// Accounts opened so far; unknown after a batch that was stepped over.
     accounts: Option<i32>,
     states: States,
+    unnamed: &'a mut Unnamed,
     findings: &'a mut Findings,
 }
 
@@ -135,6 +138,7 @@ impl Walk<'_> {
                 }
             }
         }
+        self.look_for_batches(events).await?;
         for event in events {
             self.check_opening(event);
             if let Err(what) = self.states.check(event) {
@@ -146,6 +150,22 @@ impl Walk<'_> {
         self.findings
             .looked_at("events of the log", u64::try_from(events.len()).unwrap_or(u64::MAX));
         peers::verify(self.log, events, self.findings).await
+    }
+
+    /// Where atomic batches say their rows are, and which rows should be theirs.
+    async fn look_for_batches(&mut self, events: &[RecordedEvent]) -> Result<(), Failure> {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(()) };
+        match self.log.batch_marks(self.shard, first.position, last.position).await {
+            Ok(extents) => extents.into_iter().for_each(|extent| self.unnamed.batch(extent)),
+            Err(error) => {
+                let (position, finding) = finding_of(error)?;
+                self.findings.add(self.shard, format!("row {position}"), finding);
+            }
+        }
+        for event in events {
+            self.unnamed.note(event);
+        }
+        Ok(())
     }
 
     fn check_opening(&mut self, event: &RecordedEvent) {

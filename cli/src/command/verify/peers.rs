@@ -1,9 +1,9 @@
-//! The two sides of a transfer: each names the other, and they move the same.
+//! The two sides of a transfer: each names the other, and they move the same between two accounts of one currency.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use event_store::{LogReader, RecordedEvent};
-use ledger::{Amount, Event, Position, Shard};
+use event_store::{LogReader, OpenedAccount, RecordedEvent};
+use ledger::{AccountId, AccountNumber, Amount, Event, Opening, Position, Shard};
 
 use super::findings::Findings;
 use crate::failure::Failure;
@@ -16,7 +16,7 @@ pub(super) async fn verify(
 ) -> Result<(), Failure> {
     let mut asked: BTreeMap<Shard, Vec<(Position, &RecordedEvent)>> = BTreeMap::new();
     for event in events {
-        match (transferred(&event.event), event.peer) {
+        match (transfer(&event.event), event.peer) {
             (Some(_), Some((shard, position))) => {
                 asked.entry(shard).or_default().push((position, event));
             }
@@ -40,16 +40,64 @@ pub(super) async fn verify(
             }
             Err(error) => return Err(Failure::other(error)),
         };
+        let own_shard = asked[0].1.shard;
+        let own = openings(log, own_shard, asked.iter().map(|(_, event)| event.account)).await?;
+        let theirs = openings(log, shard, peers.iter().map(|peer| peer.account)).await?;
         let peers: BTreeMap<Position, RecordedEvent> =
             peers.into_iter().map(|peer| (peer.position, peer)).collect();
         for (position, event) in asked {
-            if !peers.get(&position).is_some_and(|peer| belong_together(event, peer)) {
+            let Some(peer) = peers.get(&position).filter(|peer| belong_together(event, peer))
+            else {
                 let what = format!("row {position} of shard {shard} is not its other side");
+                findings.add(event.shard, row(event), what);
+                continue;
+            };
+            // Of an account whose opening is not there, that is found where it should be.
+            let opened = own.get(&event.account).zip(theirs.get(&peer.account));
+            let broken =
+                opened.and_then(|(own, theirs)| broken_rule(event, &own.opening, &theirs.opening));
+            if let Some(what) = broken {
                 findings.add(event.shard, row(event), what);
             }
         }
     }
     Ok(())
+}
+
+async fn openings(
+    log: &LogReader,
+    shard: Shard,
+    accounts: impl Iterator<Item = AccountNumber>,
+) -> Result<HashMap<AccountNumber, OpenedAccount>, Failure> {
+    let mut numbers: Vec<AccountNumber> = accounts.collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    match log.openings(shard, &numbers).await {
+        Err(event_store::Error::Corrupt { .. } | event_store::Error::NotUnderstood { .. }) => {
+            Ok(HashMap::new())
+        }
+        openings => openings.map_err(Failure::other),
+    }
+}
+
+/// What no transfer may do, though both of its sides agree on it.
+fn broken_rule(event: &RecordedEvent, own: &Opening, theirs: &Opening) -> Option<String> {
+    let (_, named) = transfer(&event.event)?;
+    if *named != theirs.account_id {
+        return Some(format!(
+            "it names account {named}, and its other side is of account {}",
+            theirs.account_id
+        ));
+    }
+    if own.account_id == theirs.account_id {
+        return Some(format!("a transfer from account {named} to itself"));
+    }
+    (own.currency != theirs.currency).then(|| {
+        format!(
+            "a transfer between currencies: account {} has {}, and account {named} has {}",
+            own.account_id, own.currency, theirs.currency
+        )
+    })
 }
 
 fn row(event: &RecordedEvent) -> String {
@@ -58,15 +106,19 @@ fn row(event: &RecordedEvent) -> String {
 
 fn belong_together(one: &RecordedEvent, other: &RecordedEvent) -> bool {
     let is_sent = |event: &Event| matches!(event, Event::TransferSent(_));
+    let amount = |event| transfer(event).map(|(amount, _)| amount);
     other.peer == Some((one.shard, one.position))
-        && transferred(&one.event).is_some()
-        && transferred(&one.event) == transferred(&other.event)
+        && amount(&one.event).is_some()
+        && amount(&one.event) == amount(&other.event)
         && is_sent(&one.event) != is_sent(&other.event)
 }
 
-fn transferred(event: &Event) -> Option<Amount> {
+/// What is moved, and the account that it says is on the other side.
+fn transfer(event: &Event) -> Option<(Amount, &AccountId)> {
     match event {
-        Event::TransferSent(entry) | Event::TransferReceived(entry) => Some(entry.amount),
+        Event::TransferSent(entry) | Event::TransferReceived(entry) => {
+            Some((entry.amount, &entry.peer))
+        }
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use event_store::RecordedEvent;
-use ledger::{AccountNumber, AccountState, Event, Status, StreamVersion, evolve};
+use ledger::{AccountNumber, AccountState, Event, Status, StreamVersion, could_follow, evolve};
 
 /// So many accounts are remembered; others are looked up in the log again.
 const ACCOUNTS_MAX: usize = 500_000;
@@ -84,6 +84,15 @@ impl States {
                     format!("{} cannot stand here: {why}; the row says {says}", name(&event.event))
                 }
             });
+        }
+        if let Some(Prior { stored: before, .. }) = prior
+            && !could_follow(&before, &event.event)
+        {
+            return Err(format!(
+                "{} is against the rules where the account stands at {}",
+                name(&event.event),
+                describe(&before)
+            ));
         }
         if !stored.keeps_limit() {
             return Err(format!("{} is below the overdraft limit", describe(&stored)));
@@ -207,6 +216,15 @@ mod tests {
         let mut states = States::default();
         states.learn(AccountNumber::new(1).unwrap(), state(1, -100));
         assert!(states.check(&deposit(10, state(2, -90))).unwrap_err().contains("below"));
+    }
+
+    #[test]
+    fn what_the_rules_do_not_allow_is_found_although_the_rows_agree() {
+        let mut states = States::default();
+        let closed = AccountState { status: Status::Closed, ..state(1, 0) };
+        states.learn(AccountNumber::new(1).unwrap(), closed);
+        let next = AccountState { status: Status::Closed, ..state(2, 10) };
+        assert!(states.check(&deposit(10, next)).unwrap_err().contains("against the rules"));
     }
 
     #[test]

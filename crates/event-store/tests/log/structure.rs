@@ -250,6 +250,24 @@ async fn a_check_that_is_gone_or_says_something_else_is_noticed() {
 }
 
 #[tokio::test]
+async fn what_the_catalogue_denies_is_noticed() {
+    let log = Log::create().await;
+    let set = |what: &str| {
+        format!("UPDATE pg_class SET {what} WHERE oid = 'counterfoil.events'::regclass")
+    };
+    let damages = [
+        (
+            "relhasindex = false",
+            "relhasindex = true",
+            "events: pg_class says that it has no indexes",
+        ),
+        ("relchecks = 0", "relchecks = 1", "events: pg_class says that it has 0 check constraints"),
+    ];
+    let damages = damages.map(|(damage, undo, says)| (set(damage), set(undo), says.to_owned()));
+    must_be_noticed(&log, &damages).await;
+}
+
+#[tokio::test]
 async fn a_column_that_may_be_null_by_now_is_noticed() {
     let log = Log::create().await;
     // As the catalogue has them: a new one has to be known to verify as well.

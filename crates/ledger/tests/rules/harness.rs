@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ledger::{
     Account, AccountId, AccountNumber, AccountState, Accounts, Amount, Command, Currency, Decision,
     Event, Money, Movement, Opening, Operation, Rejection, RequestId, StreamVersion, Transfer,
-    decide,
+    could_follow, decide,
     event::{Entry, TransferEntry},
     evolve,
 };
@@ -59,6 +59,11 @@ impl Given {
         self
     }
 
+    /// Whether an auditor believes this event at Alice's account.
+    pub(crate) fn could_be_followed_by(&self, event: &Event) -> bool {
+        could_follow(&self.alice.as_ref().unwrap().state, event)
+    }
+
     pub(crate) fn when(self, operation: Operation) -> Then {
         self.when_expecting(None, operation)
     }
@@ -84,6 +89,10 @@ impl Given {
 }
 
 impl Then {
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.decision.is_ok()
+    }
+
     #[track_caller]
     pub(crate) fn then(self, event: Event) -> After {
         let decision = self.decision.unwrap();

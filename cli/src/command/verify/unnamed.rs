@@ -1,0 +1,106 @@
+//! Events that nobody asked for. A command's first event has its request id, and so has the row by which an atomic batch is
+//! found; the batch's other rows, and what a transfer's destination received, have none.
+
+use std::collections::BTreeMap;
+
+use event_store::{BatchExtent, RecordedEvent};
+use ledger::{Event, Shard};
+
+use super::findings::Findings;
+
+/// Positions of a shard, from the first to the last.
+type Run = (i64, i64);
+
+/// What has no request id, and what atomic batches say is theirs.
+#[derive(Default)]
+pub(super) struct Unnamed {
+    rows: BTreeMap<Shard, Vec<Run>>,
+    of_batches: BTreeMap<Shard, Vec<Run>>,
+}
+
+impl Unnamed {
+    /// Notes the next event of its shard.
+    pub(super) fn note(&mut self, event: &RecordedEvent) {
+        if event.request_id.is_some() || matches!(event.event, Event::TransferReceived(_)) {
+            return;
+        }
+        let position = event.position.get();
+        let runs = self.rows.entry(event.shard).or_default();
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == position => *last = position,
+            _ => runs.push((position, position)),
+        }
+    }
+
+    /// Takes in where a batch says its rows are.
+    pub(super) fn batch(&mut self, extent: BatchExtent) {
+        let BatchExtent { shard, first, rows } = extent;
+        let run = (first.get(), first.get().saturating_add(i64::from(rows) - 1));
+        self.of_batches.entry(shard).or_default().push(run);
+    }
+
+    /// Names what is in no batch.
+    pub(super) fn verify(mut self, findings: &mut Findings) {
+        for (shard, rows) in &self.rows {
+            let mut batches = self.of_batches.remove(shard).unwrap_or_default();
+            batches.sort_unstable();
+            for (first, last) in not_in(rows, &batches) {
+                let place = match first == last {
+                    true => format!("row {first}"),
+                    false => format!("rows {first} to {last}"),
+                };
+                findings.add(
+                    *shard,
+                    place,
+                    "no request id, and in no atomic batch: no command did this",
+                );
+            }
+        }
+    }
+}
+
+/// What of `rows` is in none of `batches`. Both are in order.
+fn not_in(rows: &[Run], batches: &[Run]) -> Vec<Run> {
+    let mut left = Vec::new();
+    let mut batches = batches.iter().peekable();
+    for &(first, last) in rows {
+        let mut from = first;
+        while let Some(&&(batch_first, batch_last)) = batches.peek() {
+            if batch_first > last {
+                break;
+            }
+            if from < batch_first {
+                left.push((from, batch_first - 1));
+            }
+            from = from.max(batch_last + 1);
+            if batch_last > last {
+                break; // it may hold some of the next rows as well
+            }
+            batches.next();
+        }
+        if from <= last {
+            left.push((from, last));
+        }
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_batch_holds_is_left() {
+        for (rows, batches, left) in [
+            (vec![], vec![(1, 9)], vec![]),
+            (vec![(1, 3)], vec![], vec![(1, 3)]),
+            (vec![(2, 3), (5, 6)], vec![(1, 9)], vec![]),
+            (vec![(1, 9)], vec![(2, 3), (5, 6)], vec![(1, 1), (4, 4), (7, 9)]),
+            (vec![(1, 4), (6, 9)], vec![(3, 7)], vec![(1, 2), (8, 9)]),
+            (vec![(5, 5)], vec![(1, 2), (3, 4), (6, 7)], vec![(5, 5)]),
+            (vec![(5, 6)], vec![(1, 5), (2, 6)], vec![]),
+        ] {
+            assert_eq!(not_in(&rows, &batches), left, "{rows:?} and {batches:?}");
+        }
+    }
+}
