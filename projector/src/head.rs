@@ -96,16 +96,23 @@ async fn look(shared: &Shared, lags: &mut Lags) -> Result<(), Stop> {
     });
     // A copy of the log may lag behind it; its end proves nothing.
     if !is_standby {
-        let stamps = heads.iter().map(|(shard, head)| {
+        let mut stamps = Vec::with_capacity(heads.len());
+        for (shard, head) in &heads {
+            // What was projected may be another history than the log's, until the two have been compared.
+            if !shared.problems.is_well(&Problems::of_shard(*shard)).await {
+                continue;
+            }
             let stamp = HeadStamp {
                 log_id: identity.log_id,
                 position: head.link.position,
                 recorded_at: head.recorded_at,
                 seen_at_ms,
             };
-            (*shard, stamp)
-        });
-        shared.writer.stamp_heads(&stamps.collect::<Vec<_>>()).await?;
+            stamps.push((*shard, stamp));
+        }
+        if !stamps.is_empty() {
+            shared.writer.stamp_heads(&stamps).await?;
+        }
     }
     for status in shared.reader.status(identity.shards).await? {
         if let Some((_, head)) = heads.iter().find(|(shard, _)| *shard == status.shard) {

@@ -2,36 +2,45 @@
 
 use std::collections::BTreeMap;
 
+use ledger::Shard;
 use service_kit::health::Health;
 use tokio::sync::Mutex;
 
 /// The problems of all parts; the process is ready while there is none.
 pub(crate) struct Problems {
     health: Health,
-    current: Mutex<BTreeMap<String, String>>,
+    /// Of every part that has said something, what is wrong.
+    current: Mutex<BTreeMap<String, Option<String>>>,
 }
 
 impl Problems {
     /// Not ready until the first look at the log has succeeded.
     pub(crate) fn new(health: Health) -> Self {
-        let starting = [(Self::HEAD.to_owned(), "starting".to_owned())];
+        let starting = [(Self::HEAD.to_owned(), Some("starting".to_owned()))];
         Self { health, current: Mutex::new(starting.into()) }
     }
 
     /// The part that looks at the end of the log.
     pub(crate) const HEAD: &'static str = "log";
 
+    /// The part that projects a shard.
+    pub(crate) fn of_shard(shard: Shard) -> String {
+        format!("shard {shard}")
+    }
+
+    /// Whether a part has said that nothing is wrong, and nothing else since.
+    pub(crate) async fn is_well(&self, part: &str) -> bool {
+        self.current.lock().await.get(part).is_some_and(Option::is_none)
+    }
+
     /// Says what is wrong with a part, or that nothing is any more. Whether that was news.
     pub(crate) async fn report(&self, part: &str, problem: Option<String>) -> bool {
         let mut current = self.current.lock().await;
-        let is_news = current.get(part) != problem.as_ref();
-        match problem {
-            Some(problem) => _ = current.insert(part.to_owned(), problem),
-            None => _ = current.remove(part),
-        }
+        let before = current.insert(part.to_owned(), problem.clone()).flatten();
+        let is_news = before != problem;
         if is_news {
-            let all: Vec<_> =
-                current.iter().map(|(part, what)| format!("{part}: {what}")).collect();
+            let problems = current.iter().filter_map(|(part, what)| Some((part, what.as_ref()?)));
+            let all: Vec<_> = problems.map(|(part, what)| format!("{part}: {what}")).collect();
             match all.is_empty() {
                 true => self.health.set_ready(true).await,
                 false => self.health.set_not_ready(all.join("; ")).await,
@@ -52,9 +61,13 @@ mod tests {
         assert!(!health.is_ready(), "not before the first look at the log");
         assert!(problems.report(Problems::HEAD, None).await);
         assert!(health.is_ready());
-        assert!(problems.report("shard 0", Some("LEDGER_CORRUPT".into())).await);
+        let shard = Problems::of_shard(Shard::ZERO);
+        assert!(problems.report(&shard, Some("LEDGER_CORRUPT".into())).await);
+        assert!(!problems.is_well(&shard).await);
+        assert!(!problems.is_well("shard 1").await, "it has said nothing yet");
         assert!(!problems.report("shard 0", Some("LEDGER_CORRUPT".into())).await, "no news");
         assert!(!problems.report("shard 1", None).await);
+        assert!(problems.is_well("shard 1").await);
         assert_eq!(health.not_ready_reason().unwrap(), "shard 0: LEDGER_CORRUPT");
         assert!(problems.report("shard 0", None).await);
         assert!(health.is_ready());

@@ -19,6 +19,7 @@ use crate::{
     load,
     log::Openings,
     metrics::{of_kind, of_shard},
+    problems::Problems,
     track::{Group, merge},
     vet::Vetting,
 };
@@ -269,6 +270,6 @@ impl ShardProjector {
     }
 
     fn part(&self) -> String {
-        format!("shard {}", self.shard)
+        Problems::of_shard(self.shard)
     }
 }
