@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ledger::{AccountId, Currency, OwnerId, Status, Text, Timestamp};
+use prost::Message;
 use proto::read::{
     AccountBalance, CurrencyTotals, GetBalanceResponse, GetReadModelStatusResponse, ReadMetadata,
     ViewStatus,
@@ -12,6 +13,10 @@ use proto::types::{Account, AccountStatus, Direction, Money, Transaction, Transa
 use read_model::{AccountView, EntryKind, StatementEntry};
 
 use crate::query::{Answer, Entry, ReadModelStatus, Totals, ViewProgress};
+
+/// Bytes of the accounts on one page. Clients take messages of up to 4 MiB unless told otherwise, and an account with all its labels
+/// has about ten thousand.
+const ACCOUNTS_BYTES_MAX: usize = 2 << 20;
 
 /// Which prefix of the log an answer includes.
 pub(super) fn read<T>(answer: &Answer<T>) -> Option<ReadMetadata> {
@@ -61,6 +66,17 @@ pub(super) fn account(view: &AccountView) -> Account {
         open_time: Some(timestamp(view.opened_at)),
         update_time: Some(timestamp(view.updated_at)),
     }
+}
+
+/// As many of the first accounts as fit on a page.
+pub(super) fn accounts(views: &[AccountView]) -> Vec<Account> {
+    let mut room = ACCOUNTS_BYTES_MAX;
+    let fits = |account: &Account| {
+        let left = room.checked_sub(account.encoded_len());
+        room = left.unwrap_or_default();
+        left.is_some()
+    };
+    views.iter().map(account).take_while(fits).collect()
 }
 
 pub(super) fn transaction(entry: &Entry) -> Transaction {
@@ -203,6 +219,19 @@ mod tests {
         let account = account(&view(10, 30));
         assert_eq!((account.owner_id.as_str(), account.status()), ("", AccountStatus::Open));
         assert_eq!(account.available.unwrap().minor_units, -20);
+    }
+
+    #[test]
+    fn a_page_of_accounts_with_all_their_labels_is_shorter() {
+        let label = |number: usize| (format!("{number:064}"), "x".repeat(256));
+        let mut labelled = view(0, 0);
+        let opening =
+            Opening { labels: (0..32).map(label).collect(), ..(*labelled.opening).clone() };
+        labelled.opening = Arc::new(opening);
+        let page = accounts(&vec![labelled; 500]);
+        assert!((100..500).contains(&page.len()), "{}", page.len());
+        assert!(page.iter().map(Message::encoded_len).sum::<usize>() <= ACCOUNTS_BYTES_MAX);
+        assert_eq!(accounts(&vec![view(0, 0); 500]).len(), 500);
     }
 
     #[test]

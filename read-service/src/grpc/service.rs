@@ -162,12 +162,14 @@ impl ReadService for ReadGrpc {
                 let answer =
                     self.queries.owner_accounts(&call, &owner, after.as_ref(), size).await?;
                 let page = &answer.value;
-                let last = page.accounts.last().filter(|_| page.more);
+                let accounts = response::accounts(&page.accounts);
+                let more = page.more || accounts.len() < page.accounts.len();
+                let last = page.accounts[..accounts.len()].last().filter(|_| more);
                 let next =
                     last.map(|last| page_token::accounts_after(&owner, &last.opening.account_id));
                 Ok(ListAccountsResponse {
                     read: response::read(&answer),
-                    accounts: page.accounts.iter().map(response::account).collect(),
+                    accounts,
                     next_page_token: next.unwrap_or_default(),
                 })
             },
