@@ -72,7 +72,7 @@ impl Verify {
             let end = chain::verify(&log, &identity, shard, &mut unnamed, &mut findings).await?;
             ends.push((shard, end));
         }
-        unnamed.verify(&mut findings);
+        unnamed.verify(&log, &ends, &mut findings).await?;
         strays::verify(&log, &identity, &mut findings).await?;
         structure::verify(&log, &identity, &ends, &mut findings).await?;
         if let Some((anchor, key)) = &anchor {

@@ -6,6 +6,8 @@ use std::{
     io::{BufRead, BufReader, Write as _},
     path::PathBuf,
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
 use serde_json::Value;
@@ -256,4 +258,38 @@ async fn a_stream_that_breaks_names_the_lines_that_were_not_answered() {
     assert_eq!(answer.code(), 3, "{}", answer.err());
     assert!(answer.err().contains("next: lines 2 to "), "{}", answer.err());
     stack.wait();
+}
+
+/// A batch is stored in all of its shards at once, and they are verified one after another.
+#[tokio::test]
+async fn verify_beside_atomic_batches_over_several_shards_finds_nothing() {
+    const ACCOUNTS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let stores = Stores::fresh().await;
+    let stack = Stack::start_with(|command| {
+        command
+            .args(["--shards", "4"])
+            .env("DATABASE_URL", &stores.database_url)
+            .env("REDIS_URL", &stores.redis_url)
+            .env("REDIS_KEY_PREFIX", &stores.redis_prefix);
+    });
+    let openings = ACCOUNTS.iter().enumerate().map(|(number, account)| open(number, account));
+    assert_eq!(batch(&stack, &openings.collect::<Vec<_>>(), &[]).code(), 0);
+    let deposits = ACCOUNTS.map(|account| without_id(&moved(0, "deposit", account, 1)));
+    let (_folder, path) = file(&deposits);
+    let args = ["batch", path.to_str().unwrap(), "--atomic"];
+    let verified = AtomicBool::default();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !verified.load(Ordering::Acquire) {
+                    stack.must(&args);
+                }
+            });
+        }
+        let answers: Vec<Answer> = (0..20).map(|_| stack.run(&["verify", "--log-only"])).collect();
+        verified.store(true, Ordering::Release);
+        for answer in answers {
+            assert_eq!(answer.code(), 0, "{}", answer.out());
+        }
+    });
 }

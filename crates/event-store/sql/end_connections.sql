@@ -1,8 +1,8 @@
 -- end_connections: ends processes by name, and says of each that is left whether it waits for a standby.
--- A process that waits for its client or for a lock has not begun to commit.
+-- $1 name, $2 whether it is one of appends, which may be committing unless they wait for their client or for a lock.
 SELECT coalesce(wait_event = 'SyncRep', false),
        CASE
-           WHEN $2 AND current_setting('synchronous_standby_names') <> '' AND state = 'active'
+           WHEN $2 AND current_setting('synchronous_standby_names') <> ''
                 AND coalesce(wait_event_type, '') NOT IN ('Client', 'Lock')
            THEN false
            ELSE pg_terminate_backend(pid)

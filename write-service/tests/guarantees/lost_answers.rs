@@ -313,6 +313,7 @@ async fn what_no_standby_has_is_not_shown_because_its_writer_was_killed() {
     let named = ["--instance", "killed"];
     let (admin, service) = tokio::join!(log.admin(), log.service_with(&named));
     service.done(open("a")).await;
+    admin.run("ALTER SYSTEM SET track_activities = off").await; // then nobody is said to be active
     admin.miss_standby().await;
     let (client, call) = (service.client.clone(), deposit("a", 5));
     let lost = client.send(call.clone());

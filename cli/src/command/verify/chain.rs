@@ -195,12 +195,20 @@ impl Walk<'_> {
 
     /// Accounts are numbered without a hole, and each batch says how many there are.
     fn check_account_count(&mut self, batch: &RecordedBatch) {
-        let openings = |event: &&RecordedEvent| matches!(event.event, Event::AccountOpened { .. });
-        let opened = batch.events.iter().filter(openings).count();
-        let expected = self.accounts.zip(i32::try_from(opened).ok()).map(|(n, more)| n + more);
-        if let Some(expected) = expected.filter(|expected| *expected != batch.accounts) {
+        let is_opening =
+            |event: &&RecordedEvent| matches!(event.event, Event::AccountOpened { .. });
+        let mut count = self.accounts;
+        for event in batch.events.iter().filter(is_opening) {
+            count = count.map(|before| before + 1);
+            let number = event.account.get();
+            if count.is_some_and(|count| count != number) {
+                let what = format!("an account is opened as number {number}, and is not the next");
+                self.findings.add(self.shard, format!("row {}", event.position), what);
+            }
+        }
+        if let Some(opened) = count.filter(|opened| *opened != batch.accounts) {
             let place = format!("batch at {}", batch.first_position);
-            let what = format!("it counts {} accounts, but {expected} were opened", batch.accounts);
+            let what = format!("it counts {} accounts, but {opened} were opened", batch.accounts);
             self.findings.add(self.shard, place, what);
         }
         self.accounts = Some(batch.accounts);

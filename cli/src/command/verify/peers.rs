@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use event_store::{LogReader, OpenedAccount, RecordedEvent};
-use ledger::{AccountId, AccountNumber, Amount, Event, Opening, Position, Shard};
+use ledger::{AccountNumber, Event, Opening, Position, Shard, event::TransferEntry};
 
 use super::findings::Findings;
 use crate::failure::Failure;
@@ -82,7 +82,7 @@ async fn openings(
 
 /// What no transfer may do, though both of its sides agree on it.
 fn broken_rule(event: &RecordedEvent, own: &Opening, theirs: &Opening) -> Option<String> {
-    let (_, named) = transfer(&event.event)?;
+    let TransferEntry { peer: named, .. } = transfer(&event.event)?;
     if *named != theirs.account_id {
         return Some(format!(
             "it names account {named}, and its other side is of account {}",
@@ -106,19 +106,16 @@ fn row(event: &RecordedEvent) -> String {
 
 fn belong_together(one: &RecordedEvent, other: &RecordedEvent) -> bool {
     let is_sent = |event: &Event| matches!(event, Event::TransferSent(_));
-    let amount = |event| transfer(event).map(|(amount, _)| amount);
+    let moved = |entry: &TransferEntry| (entry.amount, entry.reference.clone(), entry.effective_at);
     other.peer == Some((one.shard, one.position))
-        && amount(&one.event).is_some()
-        && amount(&one.event) == amount(&other.event)
+        && transfer(&one.event).is_some()
+        && transfer(&one.event).map(moved) == transfer(&other.event).map(moved)
         && is_sent(&one.event) != is_sent(&other.event)
 }
 
-/// What is moved, and the account that it says is on the other side.
-fn transfer(event: &Event) -> Option<(Amount, &AccountId)> {
+fn transfer(event: &Event) -> Option<&TransferEntry> {
     match event {
-        Event::TransferSent(entry) | Event::TransferReceived(entry) => {
-            Some((entry.amount, &entry.peer))
-        }
+        Event::TransferSent(entry) | Event::TransferReceived(entry) => Some(entry),
         _ => None,
     }
 }

@@ -65,6 +65,16 @@ async fn nothing_is_read_before_the_standbys_have_it() {
         assert!(begun.elapsed() < Duration::from_secs(5), "what waited in vain stays");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    // Processes that are killed while they wait cannot take it back.
+    for _ in 0..5 {
+        let killed = LogReader::connect(&log.url, "test-reader");
+        assert!(tokio::time::timeout(Duration::from_millis(300), killed).await.is_err());
+    }
+    let begun = Instant::now();
+    while log.number(left).await > 1 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "one for each that was killed");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     log.run("ALTER SYSTEM RESET synchronous_standby_names").await;
     log.run("SELECT pg_reload_conf()").await;
     log.reader().await;
