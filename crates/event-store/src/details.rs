@@ -32,6 +32,11 @@ pub struct BatchExtent {
     pub rows: u32,
 }
 
+impl BatchExtent {
+    /// Most rows of an atomic batch in one shard: it has a thousand commands at most, and a command two events.
+    pub const ROWS_MAX: u32 = 2_000;
+}
+
 /// Puts the extents of a batch before the row's own details.
 pub(crate) fn encode_batch(extents: &[BatchExtent], details: Option<Vec<u8>>) -> Vec<u8> {
     let count = u16::try_from(extents.len()).expect("one for each shard, of which there are fewer");

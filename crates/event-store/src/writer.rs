@@ -158,6 +158,13 @@ impl WriterReads {
     async fn batch(&self, extents: &[BatchExtent]) -> Result<StoredOutcome, Error> {
         let mut sides = BTreeMap::new();
         for &BatchExtent { shard, first, rows } in extents {
+            if rows > BatchExtent::ROWS_MAX {
+                return Err(Error::corrupt(
+                    shard,
+                    first,
+                    "a batch that begins here claims too many rows",
+                ));
+            }
             let positions: Vec<Position> =
                 (0..rows).map(|place| first.plus(place as usize)).collect();
             let mut events = self.log.events_at(shard, &positions).await?;

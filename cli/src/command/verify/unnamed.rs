@@ -9,9 +9,6 @@ use ledger::{Event, Position, Shard};
 use super::findings::Findings;
 use crate::failure::Failure;
 
-/// Most rows of an atomic batch in one shard: it has a thousand commands at most, and a command two events.
-const BATCH_ROWS_MAX: u32 = 2_000;
-
 /// Positions that are looked through by one statement.
 const STRIDE: usize = 100_000;
 
@@ -42,7 +39,7 @@ impl Unnamed {
     /// Takes in where a batch says its rows are. One that says it has more than it can have says nothing.
     pub(super) fn batch(&mut self, extent: BatchExtent) {
         let BatchExtent { shard, first, rows } = extent;
-        if (1..=BATCH_ROWS_MAX).contains(&rows) {
+        if (1..=BatchExtent::ROWS_MAX).contains(&rows) {
             let run = (first.get(), first.get() + i64::from(rows) - 1);
             self.of_batches.entry(shard).or_default().push(run);
         }
