@@ -98,10 +98,13 @@ async fn look(shared: &Shared, lags: &mut Lags) -> Result<(), Stop> {
     if !is_standby {
         let mut stamps = Vec::with_capacity(heads.len());
         for (shard, head) in &heads {
-            // What was projected may be another history than the log's, until the two have been compared.
-            if !shared.problems.is_well(&Problems::of_shard(*shard)).await {
-                continue;
-            }
+            // What was projected of a shard that is stopped may be another history than the log's, and as long: how far the log goes is
+            // told all the same, but not that anything has had all of it.
+            let seen_at_ms = match shared.problems.is_well(&Problems::of_shard(*shard)).await {
+                None => continue,
+                Some(true) => seen_at_ms,
+                Some(false) => HeadStamp::NOTHING_KNOWN_COMPLETE,
+            };
             let stamp = HeadStamp {
                 log_id: identity.log_id,
                 position: head.link.position,

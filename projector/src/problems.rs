@@ -28,9 +28,9 @@ impl Problems {
         format!("shard {shard}")
     }
 
-    /// Whether a part has said that nothing is wrong, and nothing else since.
-    pub(crate) async fn is_well(&self, part: &str) -> bool {
-        self.current.lock().await.get(part).is_some_and(Option::is_none)
+    /// Whether a part is well. `None` while it has said nothing.
+    pub(crate) async fn is_well(&self, part: &str) -> Option<bool> {
+        self.current.lock().await.get(part).map(Option::is_none)
     }
 
     /// Says what is wrong with a part, or that nothing is any more. Whether that was news.
@@ -63,11 +63,11 @@ mod tests {
         assert!(health.is_ready());
         let shard = Problems::of_shard(Shard::ZERO);
         assert!(problems.report(&shard, Some("LEDGER_CORRUPT".into())).await);
-        assert!(!problems.is_well(&shard).await);
-        assert!(!problems.is_well("shard 1").await, "it has said nothing yet");
+        assert_eq!(problems.is_well(&shard).await, Some(false));
+        assert_eq!(problems.is_well("shard 1").await, None, "it has said nothing yet");
         assert!(!problems.report("shard 0", Some("LEDGER_CORRUPT".into())).await, "no news");
         assert!(!problems.report("shard 1", None).await);
-        assert!(problems.is_well("shard 1").await);
+        assert_eq!(problems.is_well("shard 1").await, Some(true));
         assert_eq!(health.not_ready_reason().unwrap(), "shard 0: LEDGER_CORRUPT");
         assert!(problems.report("shard 0", None).await);
         assert!(health.is_ready());

@@ -83,12 +83,16 @@ impl ShardProjector {
             self.rings.mark_unchanged();
             self.identity.mark_unchanged();
             match self.round().await {
+                Ok(Round::NoLog) => {
+                    // Whatever comes next is compared with what is there before it is called well.
+                    let problem = Some("no log to project".to_owned());
+                    self.shared.problems.report(&self.part(), problem).await;
+                    self.wait(self.shared.config.head_interval).await;
+                }
                 Ok(round) => {
                     self.succeeded().await;
-                    match round {
-                        Round::Moved => {}
-                        Round::Idle => self.wait(self.shared.config.poll_interval).await,
-                        Round::NoLog => self.wait(self.shared.config.head_interval).await,
+                    if let Round::Idle = round {
+                        self.wait(self.shared.config.poll_interval).await;
                     }
                 }
                 Err(stop) => {

@@ -11,6 +11,7 @@ use std::sync::{
 };
 
 use access::Reach;
+use event_store::BatchExtent;
 use ledger::{Command, RequestId};
 use service_kit::shares::Party;
 use tokio::{
@@ -24,6 +25,7 @@ use crate::answer::{Answer, CommandError, NoPlace};
 
 /// Most commands of one call.
 pub(crate) const CALL_COMMANDS_MAX: usize = 1_000;
+const _: () = assert!(2 * CALL_COMMANDS_MAX <= BatchExtent::ROWS_MAX as usize);
 
 /// Nobody has begun the command; its caller may still withdraw it.
 const QUEUED: u8 = 0;

@@ -134,11 +134,22 @@ async fn what_the_rules_do_not_allow_is_found_although_it_was_appended_in_good_o
         "a transfer between currencies: account bob has EUR, and account erin has USD",
         "a transfer between currencies: account erin has USD, and account bob has EUR",
         "it names account nobody, and its other side is of account carol",
-        "no request id, and in no atomic batch",
+        "no request id, and in no atomic batch: no command did this",
+        "row 26: row 27 of shard 0 is not its other side",
+        "row 27: row 26 of shard 0 is not its other side",
+        "an account is opened as number 9, and is not the next",
     ] {
         assert!(found.iter().any(|(_, found)| found.contains(words)), "{words}: {found:?}");
     }
-    assert_eq!(found.len(), 7, "{found:?}"); // both sides of the transfer to itself
+    assert_eq!(found.len(), 10, "{found:?}"); // both sides of the transfer to itself
+    // What cannot be read takes nothing of it away.
+    let edit = "UPDATE counterfoil.batches SET recorded_at = 'infinity'
+                WHERE shard = 0 AND last_position = (SELECT max(position) FROM counterfoil.events WHERE shard = 0)";
+    tamper(&log.url, edit).await;
+    let found = findings(&log.url, &[]);
+    let says = |words: &str| found.iter().any(|(_, found)| found.contains(words));
+    assert!(says("its mark may be in what is broken"), "{found:?}");
+    assert!(says("is against the rules"), "{found:?}");
 }
 
 #[tokio::test]

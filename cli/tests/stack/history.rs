@@ -72,6 +72,11 @@ impl History {
         pen.happens(BOB, Event::MoneyDeposited(entry(1)));
         pen.pending.get_mut(&Shard::ZERO).unwrap()[0].request_id = None;
         pen.append().await;
+        pen.transfer((BOB, "bob"), (CAROL, "carol"));
+        pen.pending.get_mut(&Shard::ZERO).unwrap()[1].reference = Some("other".to_owned());
+        pen.append().await;
+        pen.open((Shard::new(1).unwrap(), 9), "dave");
+        pen.append().await;
         history
     }
 

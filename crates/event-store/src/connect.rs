@@ -10,6 +10,7 @@ use tokio::{
 use tokio_postgres::{
     AsyncMessage, Client, Config, NoTls, Notification, Socket,
     config::{Host, SslMode, TargetSessionAttrs},
+    error::SqlState,
     tls::{MakeTlsConnect, TlsStream},
 };
 
@@ -70,10 +71,11 @@ impl Purpose {
     fn options(self) -> String {
         const PLANS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c plan_cache_mode=force_generic_plan";
         match self {
-            // Readers wait for what an append waits for ([`Connection::standbys_have_it`]).
+            // What is found for the writer is answered for, so it waits for what an append waits for.
             Self::Append | Self::WriterRead => {
                 format!("-c role=counterfoil_writer -c synchronous_commit=on {PLANS}")
             }
+            // What is read is shown, and waits for the same ([`Connection::standbys_have_it`]).
             Self::Read => format!("-c role=counterfoil_projector -c synchronous_commit=on {PLANS}"),
             // The server would take one who lets it wait for one who is gone.
             Self::ReadSlowly => format!("{} -c tcp_user_timeout=0", Self::Read.options()),
@@ -110,20 +112,41 @@ impl Connection {
     /// # Errors
     /// [`Error::Silent`] when the standbys are away.
     pub(crate) async fn standbys_have_it(&self) -> Result<(), Error> {
-        let wait = self.client.batch_execute(include_str!("../sql/standbys_have_it.sql"));
-        let outcome = answer_in_time("wait for the synchronous standbys", wait).await;
-        if let Err(Error::Silent(_)) = outcome {
-            // The server does not notice that nobody waits any more; one such process per attempt would use up its connections.
-            let cancel = self.client.cancel_token();
-            let cancelling = async {
-                match &self.tls {
-                    Some(tls) => cancel.cancel_query(tls.clone()).await,
-                    None => cancel.cancel_query(NoTls).await,
-                }
-            };
-            let _gone_already = tokio::time::timeout(CONNECT_TIMEOUT, cancelling).await;
+        self.wait_for_standbys(include_str!("../sql/standbys_have_it.sql")).await
+    }
+
+    /// The same for one who has just connected, and will try again and again: one at a time waits, in all of the database.
+    ///
+    /// # Errors
+    /// [`Error::Silent`] when the standbys are away, or do not answer who is waiting already.
+    pub(crate) async fn standbys_have_it_in_turn(&self) -> Result<(), Error> {
+        let one = include_str!("../sql/one_waits_for_standbys.sql");
+        let wait = include_str!("../sql/standbys_have_it.sql");
+        self.wait_for_standbys(&format!("{one}{wait}")).await
+    }
+
+    async fn wait_for_standbys(&self, sql: &str) -> Result<(), Error> {
+        const DOING: &str = "wait for the synchronous standbys";
+        match answer_in_time(DOING, self.client.batch_execute(sql)).await {
+            Err(Error::Refused { cause, .. })
+                if cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) =>
+            {
+                Err(Error::Silent(DOING))
+            }
+            Err(silent @ Error::Silent(_)) => {
+                // The server would let it wait on, and everybody else behind it.
+                let cancel = self.client.cancel_token();
+                let cancelling = async {
+                    match &self.tls {
+                        Some(tls) => cancel.cancel_query(tls.clone()).await,
+                        None => cancel.cancel_query(NoTls).await,
+                    }
+                };
+                let _gone_already = tokio::time::timeout(CONNECT_TIMEOUT, cancelling).await;
+                Err(silent)
+            }
+            outcome => outcome,
         }
-        outcome
     }
 }
 

@@ -107,7 +107,7 @@ impl LogReader {
         let connection = connect(url, application_name, purpose).await?;
         // A server that has crashed shows what its standbys may not have, and what a failover would then take back. While it runs it
         // shows no more than they have, unless somebody ends what waits for them.
-        connection.standbys_have_it().await?;
+        connection.standbys_have_it_in_turn().await?;
         let prepare = async |sql: &str| {
             answer_in_time("prepare to read the log", connection.client.prepare(sql)).await
         };

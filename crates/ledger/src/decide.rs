@@ -102,7 +102,8 @@ pub fn decide(accounts: Accounts<'_>, command: &Command) -> Result<Decision, Rej
 
 /// Whether [`decide`] could have given this event to an account that stood so.
 ///
-/// For whoever audits a log, in which there are events and no commands any more. The limit and currencies are not in it: one is told by the state after the event
+/// For whoever audits a log, in which there are events and no commands any more.
+/// The limit and currencies are not in it: one is told by the state after the event
 /// ([`AccountState::keeps_limit`]), and the other by both accounts.
 #[must_use]
 pub fn could_follow(before: &AccountState, event: &Event) -> bool {

@@ -47,6 +47,7 @@ impl Marker {
         let head = self.head?;
         let includes =
             head.log_id == self.checkpoint.log_id && self.checkpoint.position >= head.position;
-        includes.then_some(head.seen_at_ms)
+        (includes && head.seen_at_ms != HeadStamp::NOTHING_KNOWN_COMPLETE)
+            .then_some(head.seen_at_ms)
     }
 }

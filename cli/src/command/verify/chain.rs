@@ -61,7 +61,7 @@ pub(super) async fn verify(
 }
 
 /// What is wrong, and where; other errors are the way to the log, and nothing of it.
-fn finding_of(error: Error) -> Result<(Position, String), Failure> {
+pub(super) fn finding_of(error: Error) -> Result<(Position, String), Failure> {
     match error {
         Error::Corrupt { position, finding, .. } => Ok((position, finding)),
         Error::NotUnderstood { position, finding, .. } => {
@@ -160,6 +160,7 @@ impl Walk<'_> {
             Err(error) => {
                 let (position, finding) = finding_of(error)?;
                 self.findings.add(self.shard, format!("row {position}"), finding);
+                self.unnamed.marks_are_missing();
             }
         }
         for event in events {
@@ -248,6 +249,7 @@ impl Walk<'_> {
         if end <= begin {
             return Ok(false); // so far out that nothing is behind it
         }
+        self.unnamed.marks_are_missing();
         self.look_at_rows(begin, end).await?;
         self.accounts = None;
         let unknown = [0; 32]; // then the next batch is named as well

@@ -3,14 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use event_store::{BatchExtent, LogReader, RecordedEvent};
+use event_store::{BatchExtent, Error, LogReader, RecordedEvent};
 use ledger::{Event, Position, Shard};
 
-use super::findings::Findings;
+use super::{chain::finding_of, findings::Findings};
 use crate::failure::Failure;
 
 /// Positions that are looked through by one statement.
 const STRIDE: usize = 100_000;
+
+/// So many statements are enough for what is written while a log is verified.
+const STRIDES_MAX: usize = 10_000;
 
 /// Positions of a shard, from the first to the last.
 type Run = (i64, i64);
@@ -20,6 +23,7 @@ type Run = (i64, i64);
 pub(super) struct Unnamed {
     rows: BTreeMap<Shard, Vec<Run>>,
     of_batches: BTreeMap<Shard, Vec<Run>>,
+    marks_are_missing: bool,
 }
 
 impl Unnamed {
@@ -45,6 +49,11 @@ impl Unnamed {
         }
     }
 
+    /// It has been said that something cannot be read; a batch's mark may be in it.
+    pub(super) fn marks_are_missing(&mut self) {
+        self.marks_are_missing = true;
+    }
+
     /// Names what is in no batch. `ends` are where the walks along the shards have ended.
     pub(super) async fn verify(
         mut self,
@@ -55,19 +64,25 @@ impl Unnamed {
         // A batch that was stored meanwhile may have its mark behind the end of a walk, and rows before that of a later one.
         if !self.in_no_batch().is_empty() {
             for (shard, end) in ends {
-                self.read_on(log, *shard, *end).await?;
+                if let Err(error) = self.read_on(log, *shard, *end).await {
+                    let (position, finding) = finding_of(error)?;
+                    findings.add(*shard, format!("row {position}"), finding);
+                    self.marks_are_missing();
+                }
             }
         }
+        let what = match self.marks_are_missing {
+            true => {
+                "no request id, and in no atomic batch that can be read; its mark may be in what is broken"
+            }
+            false => "no request id, and in no atomic batch: no command did this",
+        };
         for (shard, (first, last)) in self.in_no_batch() {
             let place = match first == last {
                 true => format!("row {first}"),
                 false => format!("rows {first} to {last}"),
             };
-            findings.add(
-                shard,
-                place,
-                "no request id, and in no atomic batch: no command did this",
-            );
+            findings.add(shard, place, what);
         }
         Ok(())
     }
@@ -77,12 +92,12 @@ impl Unnamed {
         log: &LogReader,
         shard: Shard,
         mut end: Position,
-    ) -> Result<(), Failure> {
-        let head = log.head(shard).await.map_err(Failure::other)?;
-        let head = head.map_or(Position::ZERO, |head| head.link.position);
+    ) -> Result<(), Error> {
+        let head = log.head(shard).await?.map_or(Position::ZERO, |head| head.link.position);
+        let head = head.min(end.plus(STRIDE * STRIDES_MAX)); // one that is edited may be anywhere
         while end < head {
             let (first, last) = (end.plus(1), end.plus(STRIDE).min(head));
-            let marks = log.batch_marks(shard, first, last).await.map_err(Failure::other)?;
+            let marks = log.batch_marks(shard, first, last).await?;
             marks.into_iter().for_each(|extent| self.batch(extent));
             end = last;
         }

@@ -59,11 +59,14 @@ pub struct HeadStamp {
     /// When the batch that ends there was recorded. `None` for an empty shard.
     pub recorded_at: Option<Timestamp>,
     /// Redis's clock in milliseconds, read before the log was asked: a view that includes `position` had all of
-    /// the log then.
+    /// the log then. Or [`HeadStamp::NOTHING_KNOWN_COMPLETE`].
     pub seen_at_ms: i64,
 }
 
 impl HeadStamp {
+    /// In place of a time: what was projected may not be of this log.
+    pub const NOTHING_KNOWN_COMPLETE: i64 = 0;
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut value = Encoder::new(FORMAT);
         value.bytes(self.log_id.0.as_bytes()).natural(self.position.get()).natural(self.seen_at_ms);
