@@ -200,7 +200,7 @@ impl Walk<'_> {
             |event: &&RecordedEvent| matches!(event.event, Event::AccountOpened { .. });
         let mut count = self.accounts;
         for event in batch.events.iter().filter(is_opening) {
-            count = count.map(|before| before + 1);
+            count = count.and_then(|before| before.checked_add(1));
             let number = event.account.get();
             if count.is_some_and(|count| count != number) {
                 let what = format!("an account is opened as number {number}, and is not the next");
