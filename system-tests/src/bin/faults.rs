@@ -1,7 +1,11 @@
 //! Runs the fault suite: one seed of one row, or many of many with a report.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what it is for")]
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Parser;
 use system_tests::faults::{Order, Ran, Report, Row, run};
@@ -32,7 +36,8 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     seeds: u64,
 
-    /// So many runs side by side, each with a system of its own: what is measured then is a busy machine
+    /// So many runs side by side, each with a system of its own: what is measured then is a busy machine. Rows that compare rates
+    /// run after the others, one at a time
     #[arg(long, default_value_t = 1)]
     jobs: usize,
 
@@ -80,20 +85,11 @@ async fn main() -> ExitCode {
     let tested: Vec<Row> = rows.iter().filter(|row| row.not_tested().is_none()).copied().collect();
     let orders =
         seeds.flat_map(|seed| tested.iter().map(move |row| Order { row: *row, seed, length }));
-    let mut orders = orders.filter(|order| !report.has(order)).collect::<Vec<_>>().into_iter();
-    // In tasks of their own: judging one does not hold up the others' clients.
-    let mut running = JoinSet::new();
-    orders.by_ref().take(arguments.jobs.max(1)).for_each(|order| _ = running.spawn(run(order)));
-    while let Some(ran) = running.join_next().await {
-        orders.next().map(|order| running.spawn(run(order)));
-        let ran = match ran {
-            Ok(ran) => ran,
-            Err(panicked) => return failed(&panicked.to_string()),
-        };
-        tell(&ran);
-        report.add(&ran);
-        if let Some(Err(error)) = journal.map(|file| report.save(file)) {
-            return failed(&error.to_string());
+    let (alone, together): (Vec<Order>, Vec<Order>) =
+        orders.filter(|order| !report.has(order)).partition(|order| order.row.compares_rates());
+    for (orders, jobs) in [(together, arguments.jobs.max(1)), (alone, 1)] {
+        if let Err(error) = run_all(orders, jobs, &mut report, journal).await {
+            return failed(&error);
         }
     }
     let text = report.text(&rows);
@@ -105,6 +101,29 @@ async fn main() -> ExitCode {
     }
     let named = if arguments.names_rows() { rows } else { Vec::new() };
     if report.is_good(&named) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs all of them, so many at a time.
+async fn run_all(
+    orders: Vec<Order>,
+    jobs: usize,
+    report: &mut Report,
+    journal: Option<&Path>,
+) -> Result<(), String> {
+    let mut orders = orders.into_iter();
+    // In tasks of their own: judging one does not hold up the others' clients.
+    let mut running = JoinSet::new();
+    orders.by_ref().take(jobs).for_each(|order| _ = running.spawn(run(order)));
+    while let Some(ran) = running.join_next().await {
+        orders.next().map(|order| running.spawn(run(order)));
+        let ran = ran.map_err(|panicked| panicked.to_string())?;
+        tell(&ran);
+        report.add(&ran);
+        if let Some(file) = journal {
+            report.save(file).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 fn tell(ran: &Ran) {

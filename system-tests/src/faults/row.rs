@@ -228,6 +228,12 @@ impl Row {
         !faults.iter().any(|fault| matches!(fault, Fault::SetClock | Fault::Upgrade))
     }
 
+    /// Whether what is done in one stretch is compared with another: what else the machine does would be judged, too.
+    #[must_use]
+    pub fn compares_rates(&self) -> bool {
+        matches!(self.plan, Plan::OneByOne([Fault::Overload]))
+    }
+
     /// Whether nothing but the log is harmed: then only what is said of that is judged.
     pub(super) fn damages_the_log(&self) -> bool {
         matches!(self.plan, Plan::DamagedLog(_))
