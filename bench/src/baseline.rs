@@ -2,7 +2,12 @@
 
 use anyhow::Context;
 
-use crate::servers::{Servers, connect};
+use ledger::ShardCount;
+
+use crate::{
+    fill::Filler,
+    servers::{Servers, connect},
+};
 
 const SCHEMA: &str = include_str!("../sql/baseline.sql");
 
@@ -62,6 +67,20 @@ impl Baseline {
         );
         connection.client.batch_execute(&statements).await.context("make the tables of cqrs-es")?;
         Ok(Self { url, next_version: 3 })
+    }
+
+    /// Makes a log with as much in it, to be appended to without services.
+    pub(crate) async fn create_log(
+        servers: &Servers,
+        accounts: u32,
+        events: u32,
+    ) -> anyhow::Result<Self> {
+        let url = servers.create_database().await?;
+        let mut filler = Filler::create(&url, ShardCount::ONE).await?;
+        filler.open_accounts(accounts).await?;
+        filler.fund_accounts().await?;
+        filler.deposit_uniformly(events).await?;
+        Ok(Self { url, next_version: 3 + i64::from(events) })
     }
 
     /// A version that no event of any account has, for one run.

@@ -2,6 +2,7 @@
 
 mod growth;
 mod lag;
+mod limits;
 mod long_account;
 mod long_snapshot;
 mod overload;
@@ -29,16 +30,29 @@ use crate::{
 pub(crate) struct Figure {
     /// Its name, as users and goals spell it.
     pub(crate) name: &'static str,
-    /// Whether it belongs to a quick run.
-    pub(crate) is_quick: bool,
+    /// The shortest run that it belongs to.
+    shortest: Run,
+}
+
+/// Runs, each with what the one before has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Run {
+    Quick,
+    Full,
+    /// What no run has unless it is asked for.
+    ByName,
 }
 
 const fn quick(name: &'static str) -> Figure {
-    Figure { name, is_quick: true }
+    Figure { name, shortest: Run::Quick }
 }
 
 const fn full(name: &'static str) -> Figure {
-    Figure { name, is_quick: false }
+    Figure { name, shortest: Run::Full }
+}
+
+const fn by_name(name: &'static str) -> Figure {
+    Figure { name, shortest: Run::ByName }
 }
 
 /// In the order of the table.
@@ -77,6 +91,7 @@ pub(crate) const ALL: &[Figure] = &[
     full("long_snapshot"),
     full("size"),
     full("redis_size"),
+    by_name("limits"),
 ];
 
 /// What figures work with.
@@ -96,6 +111,7 @@ impl Figure {
     pub(crate) fn needs(&self) -> Vec<Series> {
         match self.name {
             "lag" => lag::needs(),
+            "limits" => limits::needs(),
             "read_under_write" => read_under_write::needs(),
             "read_vs_sum" => read_vs_sum::needs(),
             name => side_by_side::needs(name),
@@ -106,6 +122,7 @@ impl Figure {
     pub(crate) async fn rows(&self, context: &mut Context<'_>) -> anyhow::Result<Vec<Row>> {
         match self.name {
             "lag" => lag::rows(context).await,
+            "limits" => Ok(limits::rows(context.samples)),
             "lag_saturated" => saturated::rows(context).await,
             // They come together.
             "rebuild_all" if context.args.wants("rebuild") => Ok(Vec::new()),
@@ -133,7 +150,8 @@ impl Figure {
 /// The figures that a run is about.
 pub(crate) fn chosen(args: &BenchArgs) -> anyhow::Result<Vec<&'static Figure>> {
     if args.only.is_empty() {
-        return Ok(ALL.iter().filter(|figure| figure.is_quick || !args.quick).collect());
+        let run = if args.quick { Run::Quick } else { Run::Full };
+        return Ok(ALL.iter().filter(|figure| figure.shortest <= run).collect());
     }
     let find = |name: &String| {
         let found = ALL.iter().find(|figure| figure.name == name);

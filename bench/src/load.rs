@@ -3,6 +3,7 @@
 //! One thread, few connections, nothing allocated that the call does not need: what it uses is missing elsewhere.
 
 mod account;
+mod append;
 mod baseline;
 mod clock;
 mod cqrs_es;
@@ -23,7 +24,7 @@ use tokio::io::AsyncReadExt;
 pub(crate) use account::{Dice, account_id};
 pub(crate) use baseline::redis_key;
 pub(crate) use job::{
-    BaselineKind, BaselineWork, Job, Lags, Latency, LoadResult, Pace, Watch, Work,
+    AppendWork, BaselineKind, BaselineWork, Job, Lags, Latency, LoadResult, Pace, Watch, Work,
 };
 pub(crate) use texts::Texts;
 
@@ -34,6 +35,7 @@ pub(crate) async fn generate() -> anyhow::Result<()> {
     let job: Job = serde_json::from_str(&text).context("understand the job")?;
     let result = match job.work.clone() {
         Work::Baseline(work) => baseline::run(&job, work).await,
+        Work::Append(work) => append::run(&job, work).await,
         Work::Redis { url, keys } => baseline::run_redis(&job, url, keys).await,
         Work::CqrsEs { url, accounts } => cqrs_es::run(&job, &url, accounts).await,
         Work::Stream { addr, accounts, outstanding } => {

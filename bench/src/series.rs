@@ -13,7 +13,7 @@ use crate::{
     baseline::Baseline,
     child::{NoopServer, generate},
     cpu::{self, CpuSeconds},
-    load::{BaselineKind, BaselineWork, Job, LoadResult, Pace, Work, redis_key},
+    load::{AppendWork, BaselineKind, BaselineWork, Job, LoadResult, Pace, Work, redis_key},
     sample::{LOAD_GENERATOR, Sample, Samples},
     servers::Servers,
     stage::{Size, Stage},
@@ -44,6 +44,8 @@ pub(crate) enum Subject {
     ClassicStatement,
     ClassicHot,
     CqrsEs,
+    /// Here callers are rows per append.
+    Append,
     Row,
     Redis,
 }
@@ -67,6 +69,7 @@ impl Subject {
             Self::ClassicStatement => "classic_statement",
             Self::ClassicHot => "classic_hot",
             Self::CqrsEs => "cqrs_es",
+            Self::Append => "append",
             Self::Row => "row",
             Self::Redis => "redis",
         }
@@ -113,6 +116,8 @@ pub(crate) struct Lab {
     /// Those that are needed, each in a database of its own, by the kind that names it.
     baselines: BTreeMap<BaselineKind, Baseline>,
     cqrs_es: Option<Baseline>,
+    /// A log that nobody else writes to.
+    log: Option<Baseline>,
     time: Duration,
     warm_up: Duration,
 }
@@ -145,10 +150,14 @@ impl Lab {
             true => Some(Baseline::create_cqrs_es(servers, args.accounts).await?),
             false => None,
         };
+        let log = match needs(Subject::Append) {
+            true => Some(Baseline::create_log(servers, args.accounts, args.events).await?),
+            false => None,
+        };
         if needs(Subject::Redis) {
             fill_redis(servers, args.accounts).await?;
         }
-        Ok(Self { stage, noop, baselines, cqrs_es, time: args.time(), warm_up: warm_up(args) })
+        Ok(Self { stage, noop, baselines, cqrs_es, log, time: args.time(), warm_up: warm_up(args) })
     }
 
     /// Stops everything.
@@ -197,7 +206,8 @@ impl Lab {
     ) -> anyhow::Result<Sample> {
         let work = self.work(series)?;
         // One caller keeps many commands under way.
-        let callers = if series.subject == Subject::Stream { 1 } else { series.callers };
+        let is_one = matches!(series.subject, Subject::Stream | Subject::Append);
+        let callers = if is_one { 1 } else { series.callers };
         let pace = Pace::Closed { callers };
         let job = Job { work, pace, warm_up: self.warm_up, time: self.time };
         let before = self.cpu(servers);
@@ -244,6 +254,11 @@ impl Lab {
             Subject::CqrsEs => {
                 let database = self.cqrs_es.as_ref().context("cqrs-es has no database")?;
                 Work::CqrsEs { url: database.url.clone(), accounts }
+            }
+            Subject::Append => {
+                let log = self.log.as_mut().context("there is no log to append to")?;
+                let (url, first_version) = (log.url.clone(), log.versions());
+                Work::Append(AppendWork { url, accounts, first_version, rows: callers })
             }
             Subject::Redis => Work::Redis { url: self.stage.redis_url.clone(), keys: accounts },
             Subject::Insert

@@ -144,6 +144,6 @@ fn what(subject: Subject, callers: u32) -> String {
 }
 
 /// Round by round.
-fn sums(one: &[f64], other: &[f64]) -> Vec<f64> {
+pub(super) fn sums(one: &[f64], other: &[f64]) -> Vec<f64> {
     one.iter().zip(other).map(|(one, other)| one + other).collect()
 }

@@ -19,7 +19,7 @@ use super::{
 };
 
 /// Largest amount of a benchmark's command.
-const AMOUNT_MAX: u32 = 1000;
+pub(super) const AMOUNT_MAX: u32 = 1000;
 
 const INSERT: &str = "
     INSERT INTO events (shard, account, event_type, version, balance, status, amount, request_id, reference, counterparty)

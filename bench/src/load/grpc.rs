@@ -84,6 +84,7 @@ pub(super) async fn run(job: &Job) -> anyhow::Result<LoadResult> {
         Work::Stream { .. }
         | Work::Insist { .. }
         | Work::Baseline(_)
+        | Work::Append(_)
         | Work::CqrsEs { .. }
         | Work::Redis { .. } => {
             anyhow::bail!("that is done elsewhere")

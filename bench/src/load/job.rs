@@ -108,6 +108,8 @@ pub(crate) enum Work {
     },
     /// Something without Counterfoil.
     Baseline(BaselineWork),
+    /// Appends to a log without services.
+    Append(AppendWork),
     /// Deposits through cqrs-es.
     CqrsEs {
         /// The database.
@@ -144,6 +146,19 @@ pub(crate) struct BaselineWork {
     pub(crate) accounts: u32,
     /// The lowest version that no event has yet.
     pub(crate) first_version: i64,
+}
+
+/// What is appended without services.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AppendWork {
+    /// The database, with a log of one shard.
+    pub(crate) url: String,
+    /// How many accounts it has.
+    pub(crate) accounts: u32,
+    /// The lowest version that no event has yet.
+    pub(crate) first_version: i64,
+    /// Rows per append.
+    pub(crate) rows: u32,
 }
 
 /// The kinds of work.
