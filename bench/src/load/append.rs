@@ -71,12 +71,13 @@ impl Batches {
         let amount = i64::from(self.dice.roll(AMOUNT_MAX)) + 1;
         let text = self.texts.get(self.dice.roll(u32::MAX));
         let some = |text: &String| (!text.is_empty()).then(|| text.clone());
-        let version = &mut self.versions[usize::try_from(index).unwrap_or(0)];
-        *version += 1;
+        let next = &mut self.versions[usize::try_from(index).unwrap_or(0)];
+        let version = *next;
+        *next += 1;
         EventRow {
             account: i32::try_from(index).unwrap_or(0) + 1,
             event_type: event_type::MONEY_DEPOSITED,
-            version: *version,
+            version,
             balance: amount,
             status: 1,
             amount: Some(amount),

@@ -231,7 +231,7 @@ impl Row {
     /// Whether what is done in one stretch is compared with another: what else the machine does would be judged, too.
     #[must_use]
     pub fn compares_rates(&self) -> bool {
-        matches!(self.plan, Plan::OneByOne([Fault::Overload]))
+        matches!(self.plan, Plan::OneByOne(faults) if faults.contains(&Fault::Overload))
     }
 
     /// Whether nothing but the log is harmed: then only what is said of that is judged.
