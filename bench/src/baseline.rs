@@ -1,7 +1,6 @@
 //! What one would write instead, in a database of its own.
 
 use anyhow::Context;
-
 use ledger::ShardCount;
 
 use crate::{

@@ -9,7 +9,10 @@ use futures::{StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use ledger::{AccountId, Shard, ShardCount};
 use uuid::Uuid;
 
-use crate::load::{Dice, Texts, account_id};
+use crate::{
+    deposit::deposit_row,
+    load::{Dice, Texts, account_id},
+};
 
 /// Rows per append: more gain little, and one append must be answered in seconds.
 const BATCH_ROWS: usize = 2000;
@@ -157,19 +160,8 @@ impl Filler {
         account.balance += amount;
         let account = *account;
         let text = self.texts.get(u32::try_from(account.version)?);
-        let some = |text: &String| (!text.is_empty()).then(|| text.clone());
-        let row = EventRow {
-            account: account.number,
-            event_type: event_type::MONEY_DEPOSITED,
-            version: account.version,
-            balance: account.balance,
-            status: 1,
-            amount: Some(amount),
-            request_id: Some(Uuid::now_v7()),
-            reference: some(&text.reference),
-            counterparty: some(&text.counterparty),
-            ..EventRow::default()
-        };
+        let money = (amount, account.balance);
+        let row = deposit_row(account.number, account.version, money, text);
         self.add(usize::try_from(account.shard.get())?, row).await
     }
 

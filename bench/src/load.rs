@@ -26,7 +26,7 @@ pub(crate) use baseline::redis_key;
 pub(crate) use job::{
     AppendWork, BaselineKind, BaselineWork, Job, Lags, Latency, LoadResult, Pace, Watch, Work,
 };
-pub(crate) use texts::Texts;
+pub(crate) use texts::{Text, Texts};
 
 /// Reads the job from standard input and writes the result to standard output, as one line each.
 pub(crate) async fn generate() -> anyhow::Result<()> {

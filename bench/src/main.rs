@@ -8,6 +8,7 @@ mod args;
 mod baseline;
 mod child;
 mod cpu;
+mod deposit;
 mod figure;
 mod fill;
 mod goal;

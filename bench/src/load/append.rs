@@ -3,11 +3,8 @@
 use std::iter;
 
 use anyhow::{Context, ensure};
-use event_store::{
-    Appender, Attempt, EventRow, Head, LogIdentity, LogReader, ShardPart, row::event_type,
-};
+use event_store::{Appender, Attempt, EventRow, Head, LogIdentity, LogReader, ShardPart};
 use ledger::Shard;
-use uuid::Uuid;
 
 use super::{
     account::Dice,
@@ -16,6 +13,7 @@ use super::{
     pace::{self, Caller},
     texts::Texts,
 };
+use crate::deposit::deposit_row;
 
 const NAME: &str = "counterfoil-bench/append";
 
@@ -53,7 +51,7 @@ struct Batches {
 
 impl Caller for Batches {
     async fn call(&mut self) -> anyhow::Result<u64> {
-        let rows = (0..self.rows).map(|_| self.deposit()).collect();
+        let rows = (0..self.rows).map(|_| self.deposit()).collect::<anyhow::Result<_>>()?;
         let (shard, accounts) = (Shard::ZERO, self.head.accounts);
         let part = ShardPart { shard, expected: self.head, accounts, rows };
         let attempt = Attempt::new(self.identity.log_id, vec![part], None);
@@ -65,26 +63,13 @@ impl Caller for Batches {
 }
 
 impl Batches {
-    /// Valid for the database, which does not ask whether balances add up.
-    fn deposit(&mut self) -> EventRow {
-        let index = self.dice.roll(u32::try_from(self.versions.len()).unwrap_or(u32::MAX));
+    fn deposit(&mut self) -> anyhow::Result<EventRow> {
+        let index = self.dice.roll(u32::try_from(self.versions.len())?);
         let amount = i64::from(self.dice.roll(AMOUNT_MAX)) + 1;
         let text = self.texts.get(self.dice.roll(u32::MAX));
-        let some = |text: &String| (!text.is_empty()).then(|| text.clone());
-        let next = &mut self.versions[usize::try_from(index).unwrap_or(0)];
+        let next = &mut self.versions[usize::try_from(index)?];
         let version = *next;
         *next += 1;
-        EventRow {
-            account: i32::try_from(index).unwrap_or(0) + 1,
-            event_type: event_type::MONEY_DEPOSITED,
-            version,
-            balance: amount,
-            status: 1,
-            amount: Some(amount),
-            request_id: Some(Uuid::now_v7()),
-            reference: some(&text.reference),
-            counterparty: some(&text.counterparty),
-            ..EventRow::default()
-        }
+        Ok(deposit_row(i32::try_from(index)? + 1, version, (amount, amount), text))
     }
 }
